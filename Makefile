@@ -1,0 +1,71 @@
+# make figures: set up, run the default configuration, draw. make test: set up, test. Nothing else is needed beforehand
+# but git, make and Python 3.11, 3.12 or 3.13 with venv.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+VENV ?= .venv
+CORES ?= all
+# Where to take torch from; for the small CPU build: make figures TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)",/\1/p' pyproject.toml)
+UV := uv==0.13.9
+BIN := $(VENV)/bin
+RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason
+# Some environments switch the byte code cache off, and every job would compile its libraries again.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: setup figures paper resume test lint lock schema benchmarks clean
+
+figures: setup
+	@$(RUN)
+	@echo "Figures: results/figures   Summary: results/summary.md"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: envs/lock.txt pyproject.toml
+	@command -v git >/dev/null 2>&1 || { echo "git is missing: install it, then run make again" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is missing: install one, then run make again (or make PYTHON=/path/to/python)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module of $(PYTHON) is missing: install it (Debian: apt-get install python3-venv), then run make again" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once, a few minutes)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) $(if $(TORCH_INDEX),&& $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX)) $(TORCH)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r envs/lock.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+paper: setup
+	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper
+
+# After a crash or kill -9: take away the lock that the dead run left, and go on where it stopped.
+resume: setup
+	@$(BIN)/snakemake --unlock --quiet all
+	@$(MAKE) --no-print-directory figures
+
+test: setup
+	@$(BIN)/pytest -q tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+benchmarks: setup
+	@$(BIN)/python -m tests.benchmarks
+
+# Torch and its CUDA libraries stay outside the hashed lock: its CPU and CUDA builds carry different hashes.
+OUTSIDE := torch triton $(addprefix cuda-,bindings pathfinder toolkit) $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc \
+	cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+lock: setup
+	cd envs && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(addprefix --no-emit-package ,$(OUTSIDE)) --group ../pyproject.toml:dev ../pyproject.toml -o lock.txt
+	$(BIN)/python -m tests.make_conda_yaml
+
+schema: setup
+	$(BIN)/python -m tests.make_schema
+
+clean:
+	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md
