@@ -1,0 +1,522 @@
+"""The typed configuration: what a run is, checked in full before the DAG is built.
+
+The JSON schema in workflow/schemas is generated from these models (``make schema``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from quasicrit.errors import ConfigError
+from quasicrit.points import Block, Point, burn_in
+from quasicrit.theory import ACTIVATIONS, edge_of_chaos, ridge, sigma_c, step_variance
+
+__all__ = [
+    "Config",
+    "Grid",
+    "blocks",
+    "json_schema",
+    "load_config",
+    "points",
+    "resolve_sigma_w",
+    "resolve_window",
+    "training_blocks",
+    "training_points",
+]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+#: Named values of sigma_w: "critical" is sigma_c(N), "ridge" the ridge of the rms susceptibility at the
+#: point's sigma_b, "edge_of_chaos" where chi_1 = 1; each may carry an offset, for example "ridge-0.05".
+SIGMA_W_RULE = re.compile(r"^(critical|ridge|edge_of_chaos)([+-]\d*\.?\d+)?$")
+
+Source = Literal["gaussian", "gram", "weights", "process"]
+ProtocolName = Literal["W", "T", "F", "S", "layerwise"]
+Window = tuple[int, int | Literal["width"]]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(_Model):
+    """One named grid: every combination of its lists is a point (source × protocol × … × depth)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    source: Source = "gaussian"
+    protocol: ProtocolName
+    activation: tuple[str, ...] = ("tanh",)
+    init: tuple[Literal["gaussian", "orthogonal"], ...] = ("gaussian",)
+    process: tuple[Literal["iid", "shuffled", "ar1"], ...] = ()
+    memory: tuple[Positive, ...] = ()
+    sigma_w: tuple[Positive | str, ...] = ()
+    sigma_b: tuple[NonNegative, ...] = (0.0,)
+    width: tuple[Annotated[int, Field(ge=2)], ...]
+    depth: tuple[Count, ...]
+    nets: Count
+    inputs: Count = 1
+    window: Window | None = None
+    record_units: bool = False
+
+    @field_validator("activation", "width", "depth", "sigma_b")
+    @classmethod
+    def _not_empty(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("the list is empty, so the grid has no points; give at least one value")
+        if len(set(value)) != len(value):
+            raise ValueError("the list names a value twice; give each value once")
+        return value
+
+    @field_validator("activation")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in ACTIVATIONS:
+                raise ValueError(f"{name!r} is no activation; allowed are {', '.join(ACTIVATIONS)}")
+        return value
+
+    @field_validator("sigma_w")
+    @classmethod
+    def _rules(cls, value: tuple[float | str, ...]) -> tuple[float | str, ...]:
+        for rule in value:
+            if isinstance(rule, str) and not SIGMA_W_RULE.match(rule):
+                raise ValueError(
+                    f"{rule!r} is no value of sigma_w; allowed are a number above 0, critical, ridge or "
+                    "edge_of_chaos, the names also with an offset such as ridge-0.05"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Grid:
+        if self.source == "process":
+            if not self.process:
+                raise ValueError("a grid of processes needs the key process: iid, shuffled or ar1")
+            if ("ar1" in self.process) != bool(self.memory):
+                raise ValueError("the key memory belongs to the process ar1, which needs it")
+            if self.sigma_w:
+                raise ValueError("sigma_w belongs to networks; a process has none")
+        else:
+            if not self.sigma_w:
+                raise ValueError("the list sigma_w is empty, so the grid has no points; give a value")
+            if self.process or self.memory:
+                raise ValueError("the keys process and memory belong to source: process")
+        if self.inputs > 1 and self.source == "gaussian":
+            raise ValueError(
+                f"inputs = {self.inputs}, but the one-input chain (source: gaussian) carries one; "
+                "use source: gram or weights"
+            )
+        if self.source == "gram" and self.inputs > min(self.width) // 2:
+            raise ValueError(
+                f"inputs = {self.inputs} is more than half of width = {min(self.width)}, where the Gram "
+                "matrix is not safely positive; use source: weights"
+            )
+        if self.record_units and self.source not in ("weights", "gaussian"):
+            raise ValueError("record_units works with source: gaussian or weights")
+        if self.source != "process":
+            allowed = {name for name, entry in ACTIVATIONS.items() if entry.saturating}
+            if self.protocol == "F":
+                allowed.add("linear")
+            wrong = [name for name in self.activation if name not in allowed]
+            if self.protocol in ("T", "F", "layerwise") and wrong:
+                raise ValueError(
+                    f"activation has {', '.join(wrong)}, but protocol {self.protocol} needs a ceiling to have a "
+                    f"stationary state; allowed are {', '.join(sorted(allowed))}, or use protocol W"
+                )
+        return self
+
+
+class Protocols(_Model):
+    """The constants of the avalanche protocols (PHYSICS: W weak, T strong input, F fixed depth, S shallow)."""
+
+    weak_m0: Annotated[float, Field(gt=0, le=1e-6)] = 1e-12
+    kappa: Annotated[float, Field(ge=0.05, le=0.2)] = 0.2
+    min_layers_per_width: Annotated[int, Field(ge=1)] = 10
+    windows: dict[ProtocolName, Window]
+    other_windows: dict[ProtocolName, tuple[Window, ...]] = {}
+
+    def least_depth(self, protocol: str, width: int, widest: int) -> int:
+        """Smallest depth that a protocol allows: T and layerwise 10 N, F 16 times the widest N, else 2."""
+        if protocol in ("T", "layerwise"):
+            return self.min_layers_per_width * width
+        return 16 * widest if protocol == "F" else 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Protocols:
+        every = [*self.windows.values(), *(w for group in self.other_windows.values() for w in group)]
+        for low, high in every:
+            if low < 1 or (high != "width" and high <= 2 * low):
+                raise ValueError(f"the window [{low}, {high}] must start at 1 or more and end above twice that")
+        return self
+
+
+class Theory(_Model):
+    """The map of the mean-field susceptibility: ``points`` values per axis, and the lines on it."""
+
+    sigma_w: tuple[Positive, Positive] = (0.8, 2.0)
+    sigma_b: tuple[NonNegative, NonNegative] = (0.0, 0.5)
+    points: Annotated[int, Field(ge=5, le=400)] = 81
+    depths: tuple[Count, ...] = (10, 30, 100)
+
+
+class Susceptibility(_Model):
+    """Finite-width susceptibility by pathwise derivative, with common random numbers along sigma_w."""
+
+    sigma_b: NonNegative = 0.1
+    sigma_w: tuple[Positive, ...]
+    width: tuple[Annotated[int, Field(ge=2)], ...]
+    nets: Count
+    depth: Count
+    burn_in: Count
+    fit_points: Annotated[int, Field(ge=5)] = 7
+
+    @model_validator(mode="after")
+    def _enough(self) -> Susceptibility:
+        if self.burn_in >= self.depth:
+            raise ValueError(f"burn_in = {self.burn_in} must be below depth = {self.depth}")
+        if len(self.sigma_w) < self.fit_points:
+            raise ValueError(f"sigma_w needs at least fit_points = {self.fit_points} values to find a peak")
+        if list(self.sigma_w) != sorted(set(self.sigma_w)):
+            raise ValueError("sigma_w must rise, each value once")
+        if self.sigma_b == 0:
+            raise ValueError("sigma_b = 0 has no ridge away from the critical point; give a value above 0")
+        return self
+
+
+class Survival(_Model):
+    """Survival of a weak seed: ``seeds`` at x = 0, ``scaled_seeds`` at each other x."""
+
+    width: tuple[Annotated[int, Field(ge=2)], ...]
+    depth: tuple[Count, ...]
+    x: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = (-2, -1, 0, 1, 2)
+    seeds: Count
+    scaled_seeds: Count
+
+
+class Training(_Model):
+    """Tanh networks on the scikit-learn digits, recorded before and after training."""
+
+    sigma_w: tuple[Positive, ...]
+    sigma_b: tuple[NonNegative, ...]
+    width: tuple[Annotated[int, Field(ge=2)], ...]
+    depth: tuple[Count, ...]
+    seeds: Count
+    steps: Count
+    batch_size: Count = 64
+    learning_rate: Positive
+    images: Annotated[int, Field(ge=2, le=360)]
+
+    @field_validator("sigma_w", "sigma_b", "width", "depth")
+    @classmethod
+    def _not_empty(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("the list is empty, so nothing would be trained; give at least one value")
+        return value
+
+
+class Criteria(_Model):
+    """The rules by which controls are judged and scaling is read, declared before the run."""
+
+    saturates_below: Positive = 0.25
+    memories_needed: Positive = 40
+    tolerance: Positive = 0.1
+    drifts_below: Positive = 0.25
+    depth_shift: Share = 0.05
+
+
+class Config(_Model):
+    """A whole run."""
+
+    seed: Annotated[int, Field(ge=0)] = 2509
+    results: Annotated[str, Field(min_length=1)] = "results"
+    device: Literal["cpu"] = "cpu"
+    group_size: Annotated[int, Field(ge=16, multiple_of=16)] = 64
+    block_size: Positive = 1e9
+    resamples: Annotated[int, Field(ge=100)] = 400
+    shape_folds: Annotated[int, Field(ge=5, le=100)] = 20
+    protocols: Protocols
+    grids: tuple[Grid, ...]
+    theory: Theory = Theory()
+    susceptibility: Susceptibility
+    survival: Survival
+    training: Training
+    criteria: Criteria = Criteria()
+
+    @model_validator(mode="after")
+    def _grids_consistent(self) -> Config:
+        if not self.grids:
+            raise ValueError("grids: the list is empty; give at least one grid")
+        names = [grid.name for grid in self.grids]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"grids: the name {name!r} is given twice; each grid needs its own")
+        seen: dict[tuple[str, str, str], str] = {}
+        for grid in self.grids:
+            for width in grid.width:
+                for depth in grid.depth:
+                    needed = self.protocols.least_depth(grid.protocol, width, max(grid.width))
+                    if depth < needed:
+                        raise ValueError(
+                            f"grids.{grid.name}: depth = {depth} is below what protocol {grid.protocol} needs at "
+                            f"width = {width}; give at least {needed}, or use protocol S (no exponents)"
+                        )
+                    low, high = resolve_window(self.protocols, grid, width)
+                    beyond = depth // 2 if grid.protocol == "F" else depth - burn_in(grid.protocol, width)
+                    if high >= beyond:
+                        raise ValueError(
+                            f"grids.{grid.name}: the window [{low}, {high}] reaches beyond the {beyond} layers "
+                            f"that protocol {grid.protocol} leaves at width = {width}, depth = {depth}; "
+                            "give a smaller window or a larger depth"
+                        )
+                    if high <= 2 * low:
+                        raise ValueError(
+                            f"grids.{grid.name}: the window [{low}, {high}] at width = {width} must end above "
+                            "twice its start; give the grid a window of its own"
+                        )
+        for point in points(self):
+            key = (point.source, point.protocol, point.point_id)
+            if key in seen:
+                raise ValueError(
+                    f"grids.{point.grid} repeats a point of grids.{seen[key]} (source {point.source}, protocol "
+                    f"{point.protocol}, width {point.width}, depth {point.depth}, sigma_w {point.sigma_w}, "
+                    f"sigma_b {point.sigma_b:g}); give each point once"
+                )
+            seen[key] = point.grid
+        return self
+
+
+@lru_cache(maxsize=None)
+def resolve_sigma_w(rule: float | str, activation: str, width: int, sigma_b: float) -> float:
+    """sigma_w as a number: "critical" is sigma_c(N), "ridge" the mean-field ridge of the rms susceptibility at sigma_b,
+    "edge_of_chaos" where chi_1 = 1; plus the offset, if any.
+
+    Raises ConfigError when the rule leads to a value that is not above 0, TheoryError where there is no such point.
+    """
+    if not isinstance(rule, str):
+        return float(rule)
+    match = SIGMA_W_RULE.match(rule)
+    if match is None:
+        raise ConfigError(f"sigma_w = {rule!r} is neither a number nor critical, ridge or edge_of_chaos")
+    name, offset = match.group(1), float(match.group(2) or 0)
+    if name == "critical":
+        value = sigma_c(activation, width)
+    elif name == "ridge":
+        value = ridge(activation, "rms", sigma_b).sigma_w
+    else:
+        value = edge_of_chaos(activation, sigma_b)
+    if value + offset <= 0:
+        raise ConfigError(f"sigma_w = {rule!r} gives {value + offset:.4g}; it must be above 0")
+    return value + offset
+
+
+@lru_cache(maxsize=None)
+def _step_sd(activation: str, init: str, width: int) -> float:
+    """sigma_1 of a weak signal; 0 for orthogonal weights, which keep its length."""
+    return 0.0 if init == "orthogonal" else math.sqrt(step_variance(activation, width))
+
+
+def resolve_window(protocols: Protocols, grid: Grid, width: int) -> tuple[int, int]:
+    """The window of durations of ``grid`` at ``width``: its own, or its protocol's."""
+    window = grid.window or protocols.windows.get(grid.protocol)
+    if window is None:
+        raise ValueError(
+            f"grids.{grid.name}: protocol {grid.protocol} has no window; give protocols.windows.{grid.protocol} "
+            "or the grid's own window"
+        )
+    low, high = window
+    return low, width if high == "width" else high
+
+
+def points(config: Config) -> list[Point]:
+    """Every simulated point of the configuration, in its order."""
+    return [point for grid in config.grids for point in _grid_points(config, grid)]
+
+
+def training_points(config: Config, source: str) -> list[Point]:
+    """The trained networks as points of protocol S: ``source`` is initial or trained, nets are the seeds."""
+    training = config.training
+    return [
+        Point(
+            grid="training",
+            source=source,
+            protocol="S",
+            activation="tanh",
+            init="gaussian",
+            process="none",
+            memory=0.0,
+            sigma_w_rule=repr(sigma_w),
+            sigma_w=sigma_w,
+            sigma_b=sigma_b,
+            width=width,
+            depth=depth,
+            nets=training.seeds,
+            inputs=training.images,
+            m0=1.0,
+            level=None,
+            step_sd=_step_sd("tanh", "gaussian", width),
+            window=(1, depth),
+            exponents=False,
+        )
+        for width in training.width
+        for depth in training.depth
+        for sigma_b in training.sigma_b
+        for sigma_w in training.sigma_w
+    ]
+
+
+def training_blocks(config: Config) -> list[Block]:
+    """One block per width and depth of the trained networks, before (initial) and after (trained)."""
+    made = []
+    groups = math.ceil(config.training.seeds / config.group_size)
+    for source in ("initial", "trained"):
+        members = training_points(config, source)
+        for width in config.training.width:
+            for depth in config.training.depth:
+                parts = tuple((p, 0, groups) for p in members if (p.width, p.depth) == (width, depth))
+                made.append(Block(source, "S", width, depth, 0, parts))
+    return made
+
+
+def _grid_points(config: Config, grid: Grid) -> Iterator[Point]:
+    protocols = config.protocols
+    if grid.source == "process":
+        kinds = [(name, memory) for name in grid.process for memory in (grid.memory if name == "ar1" else (0.0,))]
+        cases: list[tuple[str, str, str, float, float | str, float]] = [
+            ("tanh" if name == "shuffled" else "none", "none", name, memory, "none", 0.0) for name, memory in kinds
+        ]
+    else:
+        cases = [
+            (activation, init, "none", 0.0, rule, sigma_b)
+            for activation in grid.activation
+            for init in grid.init
+            for sigma_b in grid.sigma_b
+            for rule in grid.sigma_w
+        ]
+    for width in grid.width:
+        m0, level = 1.0, None
+        if grid.protocol == "W":
+            m0, level = protocols.weak_m0, math.log(protocols.weak_m0)
+        elif grid.protocol == "F":
+            m0, level = 1.0 / width, math.log(protocols.kappa / width)
+        window = resolve_window(protocols, grid, width)
+        for depth in grid.depth:
+            for activation, init, process, memory, rule, sigma_b in cases:
+                yield Point(
+                    grid=grid.name,
+                    source=grid.source,
+                    protocol=grid.protocol,
+                    activation=activation,
+                    init=init,
+                    process=process,
+                    memory=memory,
+                    sigma_w_rule=rule if isinstance(rule, str) else repr(rule),
+                    sigma_w=0.0 if process != "none" else resolve_sigma_w(rule, activation, width, sigma_b),
+                    sigma_b=sigma_b,
+                    width=width,
+                    depth=depth,
+                    nets=grid.nets,
+                    inputs=grid.inputs,
+                    m0=m0,
+                    level=level,
+                    step_sd=1.0 if process in ("iid", "ar1") else _step_sd(activation, init, width),
+                    window=window,
+                    exponents=depth >= protocols.min_layers_per_width * width,
+                )
+
+
+def blocks(config: Config) -> list[Block]:
+    """Cut the grids into blocks of at most ``block_size`` unit updates (nets × inputs × layers × units).
+
+    Blocks hold whole groups of ``group_size`` networks. Their indices run on over the grids that share source,
+    protocol, width and depth, in the order of the configuration: a grid appended at the end adds blocks.
+    """
+    made: list[Block] = []
+    next_index: dict[tuple[str, str, int, int], int] = {}
+    for grid in config.grids:
+        by_shape: dict[tuple[str, str, int, int], list[Point]] = {}
+        for point in _grid_points(config, grid):
+            by_shape.setdefault((point.source, point.protocol, point.width, point.depth), []).append(point)
+        for key, members in by_shape.items():
+            parts: list[tuple[Point, int, int]] = []
+            room = config.block_size
+            for point in members:
+                cost = config.group_size * point.inputs * point.depth * _unit_cost(point)
+                first, total = 0, math.ceil(point.nets / config.group_size)
+                while first < total:
+                    fits = max(int(room // cost), 0 if parts else 1)
+                    count = min(total - first, fits)
+                    if count:
+                        parts.append((point, first, count))
+                        first += count
+                        room -= count * cost
+                    if first < total:
+                        made.append(_close(key, parts, next_index))
+                        parts, room = [], config.block_size
+            if parts:
+                made.append(_close(key, parts, next_index))
+    return made
+
+
+def _unit_cost(point: Point) -> float:
+    """Unit updates per layer: N for the chains, N² / inputs for real weights, 1 for a process."""
+    if point.source == "process":
+        return 1.0
+    return float(point.width**2) / point.inputs if point.source == "weights" else float(point.width)
+
+
+def _close(
+    key: tuple[str, str, int, int],
+    parts: list[tuple[Point, int, int]],
+    next_index: dict[tuple[str, str, int, int], int],
+) -> Block:
+    index = next_index.get(key, 0)
+    next_index[key] = index + 1
+    return Block(*key, index, tuple(parts))
+
+
+def load_config(values: Mapping[str, Any]) -> Config:
+    """Check ``values`` (the merged configuration) and return it typed.
+
+    Raises ConfigError with one line per fault: the key, the value, what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        where = [str(part) for part in fault["loc"] if not str(part).startswith(("constrained", "float", "str"))]
+        if where[:1] == ["grids"] and len(where) > 1:
+            where[1] = f"[{where[1]}]"
+        key = ".".join(where).replace(".[", "[") or "the configuration"
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "this key is not known; check its spelling against workflow/schemas/config.schema.json"
+        elif fault["type"] == "missing":
+            message = "this key is missing; config.yaml shows it with its meaning"
+        shown = fault.get("input")
+        if len(where) == 2 and where[0] == "grids" and isinstance(shown, dict) and "name" in shown:
+            key = f"grids.{shown['name']}"
+        value = f" = {shown!r}" if isinstance(shown, str | int | float | bool) else ""
+        line = f"{key}{value}: {message[:1].lower()}{message[1:]}"
+        if key == "the configuration":
+            line = message
+        if line not in lines:
+            lines.append(line)
+    return "configuration: " + "; ".join(lines)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the configuration."""
+    return Config.model_json_schema()

@@ -1,0 +1,41 @@
+"""Errors that a user can cause. Each carries one clear sentence; the command turns it into exit code 2."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AvalancheError",
+    "ConfigError",
+    "FitError",
+    "PropagationError",
+    "QuasicritError",
+    "TableError",
+    "TheoryError",
+]
+
+
+class QuasicritError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+
+class ConfigError(QuasicritError):
+    """A configuration key or value that cannot be run."""
+
+
+class TableError(QuasicritError):
+    """A file or table that is missing, truncated, altered or not of the expected form."""
+
+
+class TheoryError(QuasicritError):
+    """A theoretical quantity that does not exist for the given parameters."""
+
+
+class PropagationError(QuasicritError):
+    """A signal that cannot be propagated (it died, overflowed or was not defined)."""
+
+
+class AvalancheError(QuasicritError):
+    """Activity from which avalanches cannot be detected."""
+
+
+class FitError(QuasicritError):
+    """Data from which an exponent cannot be estimated."""

@@ -1,0 +1,642 @@
+"""The tables that pass between the rules: Parquet schemas, atomic writes, verified reads.
+
+Each table has one schema object here, with the unit and meaning of every column in the field
+metadata. A file is written under a temporary name in its own folder and renamed when complete, so
+that an interrupted write leaves nothing under a final name. Pages carry checksums, and the footer
+carries a digest of the schema, the provenance and the number of rows; both are verified on reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quasicrit import __version__
+from quasicrit.errors import TableError
+
+if TYPE_CHECKING:  # pandas takes longer to load than many a job to run: only readers that give frames load it
+    import pandas as pd
+
+__all__ = [
+    "SCHEMAS",
+    "TableWriter",
+    "Text",
+    "activations_schema",
+    "atomic_path",
+    "provenance",
+    "read_arrays",
+    "read_columns",
+    "read_provenance",
+    "read_table",
+    "row_groups",
+    "write_table",
+]
+
+_KEY = b"quasicrit"
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "1", nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning, "unit": unit})
+
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_SOURCE = [
+    _field("source", _TEXT, "what made the signal: gaussian, weights, gram, process, initial, trained"),
+    _field("protocol", _TEXT, "start, threshold and event rule: W, T, F, S or layerwise"),
+    _field("point_id", _TEXT, "hash of the point's canonical parameters; the points table spells it out"),
+]
+_TRAJECTORY = [
+    _field("net", pa.int32(), "index of the network (the cluster of the bootstrap)"),
+    _field("input", pa.int32(), "index of the input within its network"),
+]
+_ESTIMATE = [
+    _field("value", pa.float64(), "estimate", nullable=True),
+    _field("ci_low", pa.float64(), "lower end of the 95 % interval, bootstrap over nets", nullable=True),
+    _field("ci_high", pa.float64(), "upper end of the 95 % interval, bootstrap over nets", nullable=True),
+]
+_TRUTH = _field("reason", pa.string(), "why a value is null, or empty")
+
+
+def _schema(*fields: pa.Field) -> pa.Schema:
+    return pa.schema(list(fields))
+
+
+#: One schema per table; the columns' units and meanings are in the field metadata.
+SCHEMAS: dict[str, pa.Schema] = {
+    "points": _schema(
+        *_SOURCE,
+        _field("grid", _TEXT, "name of the grid in the configuration"),
+        _field("architecture", _TEXT, "mlp, or the process that stands in for one"),
+        _field("activation", _TEXT, "activation function, or none for a process"),
+        _field("init", _TEXT, "gaussian or orthogonal weights, or none"),
+        _field("width", pa.int32(), "N", "units"),
+        _field("depth", pa.int32(), "L", "layers"),
+        _field("sigma_w_rule", _TEXT, "sigma_w as declared: a number or a named point of the theory"),
+        _field("sigma_w", pa.float64(), "scale of the weights, sigma_w", nullable=True),
+        _field("sigma_b", pa.float64(), "scale of the biases, sigma_b", nullable=True),
+        _field("memory", pa.float64(), "correlation length of a process", "layers", nullable=True),
+        _field("step_sd", pa.float64(), "standard deviation of one step of ln m, sigma_1", nullable=True),
+        _field("nets", pa.int32(), "number of networks"),
+        _field("inputs", pa.int32(), "number of inputs per network"),
+    ),
+    "activity": _schema(
+        *_SOURCE,
+        *_TRAJECTORY,
+        _field("layer", pa.int32(), "layer, 1 … L (layer = time)", "layers"),
+        _field("log_m", pa.float32(), "ln m, m = mean over units of x²"),
+        _field("mean_abs", pa.float32(), "mean over units of |x|"),
+        _field("active_fraction", pa.float32(), "share of units with |x| > rms/10 (relu: x > 0)"),
+    ),
+    "events": _schema(
+        *_SOURCE,
+        *_TRAJECTORY,
+        _field("start", pa.int32(), "first layer above threshold", "layers"),
+        _field("duration", pa.int32(), "d, number of layers above threshold", "layers"),
+        _field("size", pa.float64(), "size_raw + 0.5826 sigma_1 d (discretely watched barrier)"),
+        _field("size_raw", pa.float64(), "sum over the event of ln m − threshold"),
+        _field("censored", _TEXT, "none, start or end: only none is fitted"),
+    ),
+    "shapes": _schema(
+        *_SOURCE,
+        _field("fold", pa.int32(), "net modulo the number of folds (for the jackknife)"),
+        _field("duration_low", pa.int32(), "smallest duration of the bin", "layers"),
+        _field("duration_high", pa.int32(), "largest duration of the bin", "layers"),
+        _field("phase", pa.float64(), "t/T at the centre of the phase bin"),
+        _field("n", pa.int64(), "events in the bin"),
+        _field("mean_duration", pa.float64(), "mean duration of those events", "layers", nullable=True),
+        _field("mean_activity", pa.float64(), "mean of ln m − threshold at that phase", nullable=True),
+    ),
+    "exponents": _schema(
+        *_SOURCE,
+        _field("quantity", _TEXT, "tau_d, tau_s, gamma, gamma_predicted or difference"),
+        _field("primary", pa.bool_(), "the window that the configuration declares as the main one"),
+        _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
+        _field("window_high", pa.int32(), "largest duration of the window", "layers"),
+        _field("exponent", pa.float64(), "maximum-likelihood or regression estimate", nullable=True),
+        _field("ci_low", pa.float64(), "lower end of the 95 % interval (nets resampled)", nullable=True),
+        _field("ci_high", pa.float64(), "upper end of the 95 % interval (nets resampled)", nullable=True),
+        _field("xmin", pa.float64(), "lower end of the fitted range", nullable=True),
+        _field("xmax", pa.float64(), "upper end of the fitted range", nullable=True),
+        _field("offset", pa.float64(), "offset in (d + offset)^−tau", nullable=True),
+        _field("n_events", pa.int64(), "events in the range"),
+        _field("n_nets", pa.int64(), "networks with events in the range"),
+        _field("decades", pa.float64(), "log10 of the range that the data reach", nullable=True),
+        _field("ks", pa.float64(), "Kolmogorov–Smirnov distance to the fit", nullable=True),
+        _TRUTH,
+    ),
+    "comparisons": _schema(
+        *_SOURCE,
+        _field("quantity", _TEXT, "tau_d"),
+        _field("alternative", _TEXT, "the distribution compared with the power law"),
+        _field("log_likelihood_ratio", pa.float64(), "positive favours the power law", nullable=True),
+        _field("p_value", pa.float64(), "two-sided, variance over nets (Vuong)", nullable=True),
+        _field("favours", _TEXT, "power_law, the alternative, or neither"),
+        _TRUTH,
+    ),
+    "distributions": _schema(
+        *_SOURCE,
+        _field("quantity", _TEXT, "duration, size, size_given_duration or survival"),
+        _field("depth", pa.int32(), "number of layers looked at", "layers"),
+        _field("x", pa.float64(), "centre of the bin (geometric)"),
+        _field("x_low", pa.float64(), "lower edge"),
+        _field("x_high", pa.float64(), "upper edge"),
+        _field("value", pa.float64(), "density, mean size, or share of events that last as long"),
+        _field("error", pa.float64(), "standard error over nets", nullable=True),
+        _field("n", pa.int64(), "events in the bin"),
+    ),
+    "moments": _schema(
+        *_SOURCE,
+        _field("depth", pa.int32(), "number of layers looked at", "layers"),
+        _field("net", pa.int32(), "index of the network"),
+        _field("n", pa.int64(), "uncensored events"),
+        _field("n_censored", pa.int64(), "events under way at the last layer looked at"),
+        _field("d1", pa.float64(), "sum of durations", "layers"),
+        _field("d2", pa.float64(), "sum of squared durations", "layers²"),
+        _field("s1", pa.float64(), "sum of sizes in units of sigma_1"),
+        _field("s2", pa.float64(), "sum of squared sizes in units of sigma_1²"),
+    ),
+    "cutoffs": _schema(
+        *_SOURCE,
+        _field(
+            "quantity",
+            _TEXT,
+            "mean_duration, d_c, s_c (units of sigma_1), or the slope in ln L of d_c, s_c, n_events",
+        ),
+        _field("depth", pa.int32(), "number of layers looked at", "layers"),
+        *_ESTIMATE,
+        _field("error", pa.float64(), "standard error over nets", nullable=True),
+        _field("n_events", pa.int64(), "uncensored events"),
+        _field("n_censored", pa.int64(), "events cut off by the first or the last layer"),
+        _field("n_nets", pa.int64(), "networks"),
+        _TRUTH,
+    ),
+    "survival": _schema(
+        _field("activation", _TEXT, "activation function"),
+        _field("width", pa.int32(), "N", "units"),
+        _field("depth", pa.int32(), "L", "layers"),
+        _field("x", pa.float64(), "scaled distance ln(sigma_w²/sigma_c²) √(NL/2)"),
+        _field("sigma_w", pa.float64(), "scale of the weights"),
+        _field("n_seeds", pa.int64(), "weak seeds"),
+        _field("survivors", pa.int64(), "seeds above their start through all L layers"),
+        _field("value", pa.float64(), "√L P(N, L)"),
+        _field("error", pa.float64(), "its binomial standard error"),
+        _field("theory", pa.float64(), "π^−½ with the skewness correction, at x = 0", nullable=True),
+    ),
+    "susceptibility": _schema(
+        _field("order", _TEXT, "m, rms or abs"),
+        _field("width", pa.int32(), "N", "units"),
+        _field("sigma_b", pa.float64(), "scale of the biases"),
+        _field("sigma_w", pa.float64(), "scale of the weights"),
+        _field("fold", pa.int32(), "fold of nets (for the jackknife)"),
+        _field("chi", pa.float64(), "∂ order/∂ sigma_w, pathwise derivative, mean over nets and layers"),
+    ),
+    "phase_diagram": _schema(
+        _field("sigma_w", pa.float64(), "scale of the weights"),
+        _field("sigma_b", pa.float64(), "scale of the biases"),
+        _field("m_star", pa.float64(), "fixed point of m"),
+        _field("chi_1", pa.float64(), "slope of the correlation map at c = 1"),
+        _field("chi_m", pa.float64(), "∂m/∂sigma_w at the fixed point", nullable=True),
+        _field("chi_rms", pa.float64(), "∂rms/∂sigma_w at the fixed point", nullable=True),
+        _field("chi_abs", pa.float64(), "∂E|x|/∂sigma_w at the fixed point", nullable=True),
+    ),
+    "lines": _schema(
+        _field("line", _TEXT, "edge_of_chaos, ridge_m, ridge_rms, ridge_abs or j0"),
+        _field("sigma_b", pa.float64(), "scale of the biases"),
+        _field("depth", pa.int32(), "L for finite-depth lines, 0 for stationary ones", "layers"),
+        _field("sigma_w", pa.float64(), "where the line runs"),
+        _field("height", pa.float64(), "susceptibility on a ridge", nullable=True),
+    ),
+    "scaling": _schema(
+        _field("analysis", _TEXT, "which scaling"),
+        _field("quantity", _TEXT, "exponent or criterion"),
+        *_ESTIMATE,
+        _field("quality", pa.float64(), "chi² per degree of freedom of the collapse or fit", nullable=True),
+        _field("sizes", pa.string(), "sizes used"),
+        _TRUTH,
+    ),
+    "controls": _schema(
+        _field("control", _TEXT, "name"),
+        _field("point_id", _TEXT, "point"),
+        _field("protocol", _TEXT, "protocol"),
+        _field("tau_d", pa.float64(), "apparent exponent in the window", nullable=True),
+        _field("tau_s", pa.float64(), "apparent exponent in the window", nullable=True),
+        _field("gamma", pa.float64(), "apparent exponent in the window", nullable=True),
+        _field("d_c", pa.float64(), "cut-off duration at the largest depth", "layers", nullable=True),
+        _field("slope", pa.float64(), "d ln d_c/d ln L over the last doubling", nullable=True),
+        _field("slope_low", pa.float64(), "lower end of its 95 % interval", nullable=True),
+        _field("slope_high", pa.float64(), "upper end of its 95 % interval", nullable=True),
+        _field(
+            "events_slope",
+            pa.float64(),
+            "d ln(number of events)/d ln L over the last doubling",
+            nullable=True,
+        ),
+        _field("events_slope_high", pa.float64(), "upper end of its 95 % interval", nullable=True),
+        _field("likelihood_ratio", pa.float64(), "power law over exponential; > 0: power law", nullable=True),
+        _field("likelihood_ratio_p", pa.float64(), "its p-value", nullable=True),
+        _field("expected", _TEXT, "what PHYSICS says of this control: rejected, indistinguishable, critical"),
+        _field("outcome", _TEXT, "rejected, critical-like or undecided, by the declared criterion"),
+        _field("reason", pa.string(), "the numbers behind the outcome"),
+    ),
+    "learning": _schema(
+        _field("point_id", _TEXT, "point"),
+        _field("net", pa.int32(), "index of the network in its point (the seed)"),
+        _field("width", pa.int32(), "N", "units"),
+        _field("depth", pa.int32(), "L", "layers"),
+        _field("sigma_w", pa.float64(), "scale of the weights at initialisation"),
+        _field("sigma_b", pa.float64(), "scale of the biases at initialisation"),
+        _field("optimiser", _TEXT, "sgd"),
+        _field("learning_rate", pa.float64(), "learning rate"),
+        _field("step", pa.int32(), "optimiser steps done"),
+        _field("train_loss", pa.float64(), "mini-batch cross entropy (nats)", "nats", nullable=True),
+        _field("test_accuracy", pa.float64(), "share of test images classified rightly", nullable=True),
+        _field("diverged", pa.bool_(), "the loss became infinite or undefined"),
+    ),
+    "verdicts": _schema(
+        _field("claim", _TEXT, "P1 … P8 of the paper"),
+        _field("quantity", pa.string(), "what was measured, and where"),
+        _field("ours", pa.float64(), "our value", nullable=True),
+        _field("ci_low", pa.float64(), "lower end of its 95 % interval", nullable=True),
+        _field("ci_high", pa.float64(), "upper end of its 95 % interval", nullable=True),
+        _field("paper", pa.float64(), "the paper's value, where it gives one", nullable=True),
+        _field("controls", pa.string(), "what the controls gave"),
+        _field("sentence", pa.string(), "the finding in words"),
+    ),
+}
+
+
+def activations_schema(width: int) -> pa.Schema:
+    """Schema of unit activations: one row is (net, layer, input), ``units`` holds N float32 values.
+
+    ``units`` is a fixed-size binary of 4 N bytes (little-endian float32); a row group is one (net, layer).
+    """
+    return _schema(
+        *_SOURCE,
+        _field("net", pa.int32(), "index of the network"),
+        _field("layer", pa.int32(), "layer, 1 … L", "layers"),
+        _field("input", pa.int32(), "index of the input"),
+        _field("units", pa.binary(4 * width), "activations x of the N units, little-endian float32"),
+    )
+
+
+def provenance(**details: Any) -> dict[str, Any]:
+    """What made a file: package and library versions, python, and the caller's ``details``."""
+    versions = {name: metadata.version(name) for name in ("numpy", "scipy", "torch", "pyarrow", "numba")}
+    return {"quasicrit": __version__, "python": platform.python_version(), "versions": versions, **details}
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _digest(schema: pa.Schema, details: str, rows: int) -> str:
+    text = f"{schema.to_string(show_field_metadata=True, show_schema_metadata=False)}|{details}|{rows}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class TableWriter:
+    """Stream batches of rows into one Parquet file (a context manager; the file appears on success).
+
+    Each ``write`` makes one row group. Integer columns are delta-encoded, text is dictionary-encoded and
+    floats are plain: activations are noise that no codec compresses.
+    """
+
+    def __init__(self, path: Path | str, schema: pa.Schema, details: Mapping[str, Any]) -> None:
+        self._path = Path(path)
+        self._schema = schema
+        self._details = json.dumps(details, sort_keys=True)
+        self._rows = 0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> TableWriter:
+        temporary = self._stack.enter_context(atomic_path(self._path))
+        text = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
+        delta = [field.name for field in self._schema if pa.types.is_integer(field.type)]
+        self._writer = self._stack.enter_context(
+            pq.ParquetWriter(
+                temporary,
+                self._schema,
+                write_page_checksum=True,
+                write_statistics=False,
+                compression="none",
+                use_dictionary=text,
+                column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+                store_schema=True,
+            )
+        )
+        return self
+
+    def write(self, rows: pa.Table | pd.DataFrame | Mapping[str, Any]) -> None:
+        """Append ``rows`` as one row group; columns are cast to the schema, none may be missing.
+
+        A single text or number in a mapping stands in every row.
+        """
+        if not isinstance(rows, pa.Table):
+            columns = {name: rows[name] for name in self._schema.names}
+            count = max(
+                len(values) for values in columns.values() if not isinstance(values, str | int | float)
+            )
+            arrays = [_column(columns[field.name], field, count) for field in self._schema]
+            rows = pa.Table.from_arrays(arrays, schema=self._schema)
+        if rows.num_rows:
+            self._writer.write_table(rows, row_group_size=rows.num_rows)
+            self._rows += rows.num_rows
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            digest = _digest(self._schema, self._details, self._rows)
+            self._writer.add_key_value_metadata(
+                {_KEY.decode(): json.dumps({"provenance": self._details, "digest": digest})}
+            )
+        self._stack.__exit__(kind, error, trace)
+
+
+def _column(values: Any, field: pa.Field, rows: int) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if isinstance(values, str) and pa.types.is_dictionary(field.type):
+        return constant_text(values, rows)
+    if isinstance(values, str | int | float):
+        values = [values] * rows
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if pa.types.is_floating(field.type) and field.nullable:
+        return pa.array(values, type=field.type, from_pandas=True)
+    return pa.array(values, type=field.type)
+
+
+def constant_text(value: str, rows: int) -> pa.DictionaryArray:
+    """A dictionary column that holds ``value`` in every row."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([value], pa.string()))
+
+
+def write_table(
+    path: Path | str,
+    schema: pa.Schema,
+    rows: pa.Table | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    details: Mapping[str, Any],
+) -> None:
+    """Write one table atomically. ``rows`` may be a frame, a mapping of columns or a list of row mappings."""
+    if isinstance(rows, Sequence):
+        rows = {name: [row[name] for row in rows] for name in schema.names}
+    with TableWriter(path, schema, details) as writer:
+        writer.write(rows)
+
+
+def _damaged(path: Path | str, error: object) -> TableError:
+    text = str(error).strip().splitlines()
+    detail = f" ({text[0][:160]})" if text else ""
+    return TableError(
+        f"{path}: the file is truncated or altered{detail}; delete it and run again to remake it"
+    )
+
+
+def _open(path: Path | str) -> pq.ParquetFile:
+    if not Path(path).is_file():
+        raise TableError(f"{path}: there is no such file; check the path, or run the rule that makes it")
+    return _parquet(path, path)
+
+
+def _parquet(name: Path | str, source: Any) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(source, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(name, error) from None
+
+
+def _verify(path: Path | str, file: pq.ParquetFile) -> dict[str, Any] | None:
+    """The provenance of a file of ours, its digest checked; None for a table of somebody else's."""
+    stored = (file.metadata.metadata or {}).get(_KEY)
+    if stored is None:
+        return None
+    try:
+        entry = json.loads(stored)
+        good = entry["digest"] == _digest(
+            file.schema_arrow.remove_metadata(), entry["provenance"], file.metadata.num_rows
+        )
+        details: dict[str, Any] = json.loads(entry["provenance"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
+    if not good:
+        raise _damaged(path, "the footer does not match its digest")
+    return details
+
+
+def _check_schema(path: Path | str, file: pq.ParquetFile, schema: pa.Schema, columns: Sequence[str]) -> None:
+    found = file.schema_arrow
+    for name in columns:
+        if name not in found.names:
+            raise TableError(f"{path}: the column {name!r} is missing; it has {', '.join(found.names)}")
+        if found.field(name).type != schema.field(name).type:
+            raise TableError(
+                f"{path}: the column {name!r} is {found.field(name).type}, but must be "
+                f"{schema.field(name).type}"
+            )
+
+
+def _read(path: Path | str, file: pq.ParquetFile, columns: Sequence[str], group: int | None) -> pa.Table:
+    try:
+        if group is None:
+            return file.read(columns=list(columns))
+        return file.read_row_group(group, columns=list(columns))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def read_table(
+    path: Path | str | Sequence[Path | str], schema: pa.Schema, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Read one table of ours, or several with the same schema, as one frame; verified.
+
+    Raises TableError, naming the file, when it is missing, truncated, altered, not one of ours, or lacks a
+    column. Text columns come back as pandas categoricals.
+    """
+    return _read_all(path, schema, columns if columns is not None else schema.names).to_pandas()
+
+
+def _read_all(path: Path | str | Sequence[Path | str], schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    names = list(columns)
+    parts = []
+    for one in paths:
+        with _open(one) as file:
+            if _verify(one, file) is None:
+                raise _damaged(one, "it carries no digest of this package")
+            _check_schema(one, file, schema, names)
+            parts.append(_read(one, file, names, None))
+    return pa.concat_tables(parts).unify_dictionaries() if parts else schema.empty_table().select(names)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text column: row i holds ``names[codes[i]]``."""
+
+    codes: np.ndarray
+    names: tuple[str, ...]
+
+
+def read_arrays(
+    path: Path | str | Sequence[Path | str], schema: pa.Schema, columns: Sequence[str]
+) -> dict[str, Any]:
+    """Read columns of one or several of our tables as arrays (text as Text); verified like read_table."""
+    table = _read_all(path, schema, columns)
+    arrays: dict[str, Any] = {}
+    for name in columns:
+        column = table[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            if isinstance(column, pa.ChunkedArray):
+                column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+            arrays[name] = Text(column.indices.to_numpy(), tuple(column.dictionary.to_pylist()))
+        else:
+            arrays[name] = column.to_numpy(zero_copy_only=False)
+    return arrays
+
+
+def row_groups(path: Path | str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the row groups of one of our tables in order; verified like read_table."""
+    with _open(path) as file:
+        if _verify(path, file) is None:
+            raise _damaged(path, "it carries no digest of this package")
+        _check_schema(path, file, schema, columns)
+        for group in range(file.num_row_groups):
+            yield _read(path, file, columns, group)
+
+
+def read_provenance(path: Path | str) -> dict[str, Any]:
+    """What made the file: the details given to its writer."""
+    with _open(path) as file:
+        details = _verify(path, file)
+    if details is None:
+        raise _damaged(path, "it carries no provenance of this package")
+    return details
+
+
+def read_columns(
+    path: str, columns: Sequence[str], optional: Sequence[str] = (), stream: BinaryIO | None = None
+) -> pd.DataFrame:
+    """Read ``columns`` of a user's table, and those of ``optional`` that it has (``-``: binary ``stream``).
+
+    Parquet is known by its first bytes. Other text is CSV when the first line has a comma, else white-space
+    separated; lines that start with # are comments. The first line names the columns; if it holds numbers,
+    the last comment before it does (as numpy.savetxt writes it), or else the table is one unnamed column
+    that answers to any single name.
+
+    Raises TableError for a file that is missing, unreadable, truncated or neither Parquet nor text, a missing
+    or repeated column, ragged rows and an empty table. Whether the values are numbers is not checked here.
+    """
+    name = "standard input" if path == "-" else path
+    try:
+        if path != "-":
+            with open(path, "rb") as handle:
+                content = handle.read(4)
+                if content != b"PAR1":
+                    content += handle.read()
+        else:
+            content = stream.read() if stream is not None else b""
+    except FileNotFoundError:
+        raise TableError(f"{name}: there is no such file") from None
+    except OSError as error:
+        raise TableError(f"{name}: the file cannot be read ({error.strerror})") from None
+    wanted, extra = list(dict.fromkeys(columns)), list(dict.fromkeys(optional))
+    if content[:4] == b"PAR1":
+        with _parquet(name, pa.BufferReader(content) if path == "-" else path) as file:
+            _verify(name, file)
+            table = _read(name, file, _present(name, file.schema_arrow.names, wanted, extra), None)
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            raise TableError(
+                f"{name}: the file is neither Parquet nor text; give Parquet, CSV or columns of numbers"
+            )
+        table = _text_table(name, text, wanted, extra)
+    if not table.num_rows:
+        raise TableError(f"{name}: the table is empty; at least one row is needed")
+    return table.to_pandas()
+
+
+def _present(name: str, found: Sequence[str], wanted: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """The columns to read; every wanted one must be there, and once."""
+    for column in wanted:
+        if column not in found:
+            raise TableError(f"{name}: the column {column!r} is missing; it has {', '.join(found)}")
+    chosen = list(dict.fromkeys([*wanted, *(column for column in extra if column in found)]))
+    for column in chosen:
+        if list(found).count(column) > 1:
+            raise TableError(
+                f"{name}: the column {column!r} occurs {list(found).count(column)} times; name each once"
+            )
+    return chosen
+
+
+def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[str]) -> pa.Table:
+    import pyarrow.csv as pa_csv
+
+    lines = [line for line in content.splitlines() if line.strip()]
+    first = next((index for index, line in enumerate(lines) if not line.lstrip().startswith("#")), None)
+    if first is None:
+        raise TableError(f"{name}: the table is empty; at least one row is needed")
+    comma = "," in lines[first]
+    header = _cells(lines[first], comma)
+    comment = _cells(lines[first - 1].lstrip().lstrip("#"), comma) if first else []
+    rows = [line for line in lines[first:] if not line.lstrip().startswith("#")]
+    if not all(_is_number(cell) for cell in header):
+        names, rows = header, rows[1:]
+    elif len(comment) == len(header) and set(wanted) <= set(comment):
+        names = comment
+    elif len(header) == 1 and len(wanted) == 1:
+        names = list(wanted)
+    else:
+        raise TableError(f"{name}: the first line must name the columns, among them {', '.join(wanted)}")
+    chosen = _present(name, names, wanted, extra)
+    if not rows:
+        raise TableError(f"{name}: the table has a header and no rows; at least one row is needed")
+    text = "\n".join(rows if comma else (",".join(line.split()) for line in rows)).encode()
+    try:
+        return pa_csv.read_csv(
+            pa.BufferReader(text),
+            # One block: the type of a column is inferred from all of it. One thread: errors name the row.
+            read_options=pa_csv.ReadOptions(
+                column_names=names, use_threads=False, block_size=min(len(text) + 1, (1 << 31) - 1)
+            ),
+            convert_options=pa_csv.ConvertOptions(include_columns=chosen, strings_can_be_null=True),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{name}: the rows cannot be read ({str(error).splitlines()[0][:160]})") from None
+
+
+def _cells(line: str, comma: bool) -> list[str]:
+    parts = next(csv.reader([line], skipinitialspace=True), []) if comma else line.split()
+    return [part.strip().strip('"') for part in parts]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
