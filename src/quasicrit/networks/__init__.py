@@ -1,0 +1,72 @@
+"""Networks: exact propagation of signals, measurements on the way, data sets and batched training.
+
+Names are loaded on first use: a job that propagates signals does not wait for what training needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quasicrit.networks.activations import torch_activation
+    from quasicrit.networks.datasets import ImageData, load_digits_split
+    from quasicrit.networks.gaussian import SurvivalCount, count_survivors, pathwise_susceptibility
+    from quasicrit.networks.matrices import torch_generator
+    from quasicrit.networks.propagation import Layers, Replicas, propagate
+    from quasicrit.networks.training import (
+        NetSpec,
+        StackedMLP,
+        TrainingHistory,
+        forward_layers,
+        initialise,
+        load_networks,
+        save_networks,
+        train,
+    )
+
+_HOMES = {
+    "activations": ("torch_activation",),
+    "datasets": ("ImageData", "load_digits_split"),
+    "gaussian": ("SurvivalCount", "count_survivors", "pathwise_susceptibility"),
+    "matrices": ("torch_generator",),
+    "propagation": ("Layers", "Replicas", "propagate"),
+    "training": (
+        "NetSpec",
+        "StackedMLP",
+        "TrainingHistory",
+        "forward_layers",
+        "initialise",
+        "load_networks",
+        "save_networks",
+        "train",
+    ),
+}
+
+__all__ = [
+    "ImageData",
+    "Layers",
+    "NetSpec",
+    "Replicas",
+    "StackedMLP",
+    "SurvivalCount",
+    "TrainingHistory",
+    "count_survivors",
+    "forward_layers",
+    "initialise",
+    "load_digits_split",
+    "load_networks",
+    "pathwise_susceptibility",
+    "propagate",
+    "save_networks",
+    "torch_activation",
+    "torch_generator",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,176 @@
+"""Signals through deep random networks: three exact samplers behind one interface.
+
+h_l = W_l x_{l−1} + b_l, x_l = phi(h_l), W_ij ~ N(0, sigma_w²/N) or sigma_w × Haar-orthogonal, b_i ~ N(0, sigma_b²).
+
+* chain: one input per network. m_l = mean x² is exactly a Markov chain (PHYSICS.md 2),
+  m' = mean_i phi(h_i)², h_i = √(sigma_w² m + sigma_b²) z_i: O(N) per layer, no weight matrix.
+  Orthogonal weights turn x into sigma_w |x| times a uniform direction, so h = sigma_w √m √N z/|z| + sigma_b z'.
+* gram: B inputs per network. Given K = x xᵀ/N, h = chol(sigma_w² K + sigma_b²) z with z of shape (B, N).
+  Orthogonal: h = sigma_w √N chol(K) Qᵀ + sigma_b z', Q an N × B frame with Haar distribution.
+* weights: the matrices themselves, many networks at once by batched products.
+
+All three yield the same blocks of layers, so that memory does not grow with depth. Signals are carried as a
+vector and a logarithm: with s = max(√q, 1e-15), phi(s z)/s stays exact when q underflows, so that an ordered network
+can be followed for any number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from quasicrit.errors import PropagationError
+
+__all__ = ["LINEAR_SCALE", "SOURCES", "Layers", "Replicas", "Signals", "propagate", "reduced"]
+
+SOURCES = ("gaussian", "gram", "weights")
+
+#: Scale below which phi(s z) = phi'(0) s z to float32 precision, so that phi(s z)/s no longer depends on s.
+LINEAR_SCALE = 1e-15
+#: Layers per block, and numbers drawn per layer at once (float32: a layer stays in a typical L2 cache).
+_SPAN = 32
+_PER_LAYER = 1 << 15
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Networks of one point that share a generator: the unit of reproducible work.
+
+    ``key`` identifies the group for the generator; ``size`` networks are drawn in full, whatever is kept.
+    """
+
+    key: tuple[str | int, ...]
+    size: int
+    sigma_w: float
+    sigma_b: float
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What every sampler is made from: the networks and where their signals start."""
+
+    activation: str
+    orthogonal: bool
+    width: int
+    inputs: int
+    m0: float
+    replicas: Sequence[Replicas]
+    root_seed: int
+
+    @property
+    def nets(self) -> int:
+        """Number of networks in all groups."""
+        return sum(group.size for group in self.replicas)
+
+    def per_net(self, name: str) -> np.ndarray:
+        """``sigma_w`` or ``sigma_b`` of every network, (nets,)."""
+        sizes = [group.size for group in self.replicas]
+        return np.repeat([getattr(group, name) for group in self.replicas], sizes)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Activity of consecutive layers first … first + n − 1.
+
+    ``log_m``, ``mean_abs``, ``active_fraction``: arrays (networks, inputs, n layers), the networks in the order of
+    the replicas. ``units``: (n layers, networks, inputs, N) float32 activations when they were asked for, else None.
+    ``jitter``: the largest relative ridge that the Gram sampler needed (0 for the others).
+    """
+
+    first: int
+    log_m: np.ndarray
+    mean_abs: np.ndarray
+    active_fraction: np.ndarray
+    units: np.ndarray | None
+    jitter: float
+
+
+class _Sampler(Protocol):
+    def advance(self, first: int, count: int, units: bool) -> Layers: ...
+
+
+def propagate(
+    source: str,
+    activation: str,
+    init: str,
+    width: int,
+    depth: int,
+    inputs: int,
+    m0: float,
+    replicas: Sequence[Replicas],
+    root_seed: int,
+    units: bool = False,
+) -> Iterator[Layers]:
+    """Yield the activity of ``replicas`` in blocks of layers 1 … depth.
+
+    source: "gaussian" (chain, one input), "gram" or "weights". Inputs have mean x² = ``m0``; several inputs of one
+    network are independent random directions. The numbers of a group depend on its key and size alone, not on the
+    groups beside it.
+
+    Raises PropagationError for an unknown source, or for a signal that dies or overflows (which network, which layer).
+    """
+    if source not in SOURCES:
+        raise PropagationError(f"source = {source!r} is no sampler; allowed are {', '.join(SOURCES)}")
+    if source == "gaussian" and inputs != 1:
+        raise PropagationError(f"inputs = {inputs}, but the one-input chain carries one; use gram or weights")
+    per_layer = replicas[0].size * inputs * width * (width if source == "weights" else 1)
+    at_once = max(1, _PER_LAYER // per_layer)
+    samplers = []
+    for low in range(0, len(replicas), at_once):
+        batch = replicas[low : low + at_once]
+        samplers.append(_sampler(source, Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed)))
+    for first in range(1, depth + 1, _SPAN):
+        count = min(_SPAN, depth + 1 - first)
+        parts = [sampler.advance(first, count, units) for sampler in samplers]
+        yield Layers(
+            first,
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in _REDUCED),
+            units=np.concatenate([part.units for part in parts if part.units is not None], axis=1) if units else None,
+            jitter=max(part.jitter for part in parts),
+        )
+
+
+_REDUCED = ("log_m", "mean_abs", "active_fraction")
+
+
+def _sampler(source: str, signals: Signals) -> _Sampler:
+    if source == "gaussian":
+        from quasicrit.networks.chain import Chain
+
+        return Chain(signals)
+    # Only these load torch: the chain needs none, and its jobs start in a fraction of the time.
+    from quasicrit.networks.matrices import Gram, Weights
+
+    return Gram(signals) if source == "gram" else Weights(signals)
+
+
+def reduced(
+    signals: Signals, first: int, x: np.ndarray, log_scale: np.ndarray, log_m: np.ndarray, units: bool, jitter: float
+) -> Layers:
+    """Reduce x (layers, networks, inputs, N) = activation / exp(log_scale); log_scale and ln m are (…, inputs).
+
+    ``x`` is overwritten. Raises PropagationError where ln m is not finite.
+    """
+    if not np.isfinite(log_m).all():
+        layer, net = (int(v[0]) for v in np.nonzero(~np.isfinite(log_m))[:2])
+        went = "died (every unit is zero)" if np.isneginf(log_m[layer, net]).any() else "overflowed"
+        raise PropagationError(
+            f"the signal {went} at layer {first + layer} in a network with activation {signals.activation}, "
+            f"sigma_w = {signals.per_net('sigma_w')[net]:g}, width {signals.width}; give a sigma_w closer to critical "
+            "or a smaller depth"
+        )
+    full = (x * np.exp(log_scale)[..., None]).astype(np.float32) if units else None
+    np.abs(x, out=x)
+    mean_abs = x.mean(-1) * np.exp(np.maximum(log_scale, -700))
+    level = np.zeros_like(log_m) if signals.activation == "relu" else 0.1 * np.exp(0.5 * log_m - log_scale)
+    active = np.count_nonzero(x > level[..., None].astype(x.dtype), axis=-1) / x.shape[-1]
+    nets_first = (1, 2, 0)
+    return Layers(
+        first,
+        *(values.transpose(nets_first).astype(np.float32) for values in (log_m, mean_abs, active)),
+        units=full,
+        jitter=jitter,
+    )
