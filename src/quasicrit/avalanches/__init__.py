@@ -1,0 +1,28 @@
+"""Activity in, avalanches out: detection, mean profiles, surrogates."""
+
+from quasicrit.avalanches.excursions import (
+    CENSORED,
+    CONTINUITY,
+    Events,
+    corrected_size,
+    detect,
+    layer_medians,
+    trajectory_medians,
+)
+from quasicrit.avalanches.profiles import PHASES, Profiles, duration_bins, mean_profiles
+from quasicrit.avalanches.surrogates import shuffle_layers
+
+__all__ = [
+    "CENSORED",
+    "CONTINUITY",
+    "PHASES",
+    "Events",
+    "Profiles",
+    "corrected_size",
+    "detect",
+    "duration_bins",
+    "layer_medians",
+    "mean_profiles",
+    "shuffle_layers",
+    "trajectory_medians",
+]
