@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -111,8 +111,7 @@ class Grid(_Model):
                 raise ValueError("the keys process and memory belong to source: process")
         if self.inputs > 1 and self.source == "gaussian":
             raise ValueError(
-                f"inputs = {self.inputs}, but the one-input chain (source: gaussian) carries one; "
-                "use source: gram or weights"
+                f"inputs = {self.inputs}, but the one-input chain (source: gaussian) carries one; use source: gram or weights"
             )
         if self.source == "gram" and self.inputs > min(self.width) // 2:
             raise ValueError(
@@ -293,7 +292,7 @@ class Config(_Model):
         return self
 
 
-@lru_cache(maxsize=None)
+@cache
 def resolve_sigma_w(rule: float | str, activation: str, width: int, sigma_b: float) -> float:
     """sigma_w as a number: "critical" is sigma_c(N), "ridge" the mean-field ridge of the rms susceptibility at sigma_b,
     "edge_of_chaos" where chi_1 = 1; plus the offset, if any.
@@ -317,7 +316,7 @@ def resolve_sigma_w(rule: float | str, activation: str, width: int, sigma_b: flo
     return value + offset
 
 
-@lru_cache(maxsize=None)
+@cache
 def _step_sd(activation: str, init: str, width: int) -> float:
     """sigma_1 of a weak signal; 0 for orthogonal weights, which keep its length."""
     return 0.0 if init == "orthogonal" else math.sqrt(step_variance(activation, width))

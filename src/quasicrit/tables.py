@@ -117,7 +117,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("phase", pa.float64(), "t/T at the centre of the phase bin"),
         _field("n", pa.int64(), "events in the bin"),
         _field("mean_duration", pa.float64(), "mean duration of those events", "layers", nullable=True),
-        _field("mean_activity", pa.float64(), "mean of ln m − threshold at that phase", nullable=True),
+        _field("mean_activity", pa.float64(), "mean of ln m − threshold + 0.5826 sigma_1 at that phase", nullable=True),
     ),
     "exponents": _schema(
         *_SOURCE,
@@ -355,9 +355,7 @@ class TableWriter:
         """
         if not isinstance(rows, pa.Table):
             columns = {name: rows[name] for name in self._schema.names}
-            count = max(
-                len(values) for values in columns.values() if not isinstance(values, str | int | float)
-            )
+            count = max(len(values) for values in columns.values() if not isinstance(values, str | int | float))
             arrays = [_column(columns[field.name], field, count) for field in self._schema]
             rows = pa.Table.from_arrays(arrays, schema=self._schema)
         if rows.num_rows:
@@ -408,9 +406,7 @@ def write_table(
 def _damaged(path: Path | str, error: object) -> TableError:
     text = str(error).strip().splitlines()
     detail = f" ({text[0][:160]})" if text else ""
-    return TableError(
-        f"{path}: the file is truncated or altered{detail}; delete it and run again to remake it"
-    )
+    return TableError(f"{path}: the file is truncated or altered{detail}; delete it and run again to remake it")
 
 
 def _open(path: Path | str) -> pq.ParquetFile:
@@ -451,8 +447,7 @@ def _check_schema(path: Path | str, file: pq.ParquetFile, schema: pa.Schema, col
             raise TableError(f"{path}: the column {name!r} is missing; it has {', '.join(found.names)}")
         if found.field(name).type != schema.field(name).type:
             raise TableError(
-                f"{path}: the column {name!r} is {found.field(name).type}, but must be "
-                f"{schema.field(name).type}"
+                f"{path}: the column {name!r} is {found.field(name).type}, but must be {schema.field(name).type}"
             )
 
 
@@ -497,9 +492,7 @@ class Text:
     names: tuple[str, ...]
 
 
-def read_arrays(
-    path: Path | str | Sequence[Path | str], schema: pa.Schema, columns: Sequence[str]
-) -> dict[str, Any]:
+def read_arrays(path: Path | str | Sequence[Path | str], schema: pa.Schema, columns: Sequence[str]) -> dict[str, Any]:
     """Read columns of one or several of our tables as arrays (text as Text); verified like read_table."""
     table = _read_all(path, schema, columns)
     arrays: dict[str, Any] = {}
@@ -570,9 +563,7 @@ def read_columns(
         except UnicodeDecodeError:
             text = "\0"
         if "\0" in text:
-            raise TableError(
-                f"{name}: the file is neither Parquet nor text; give Parquet, CSV or columns of numbers"
-            )
+            raise TableError(f"{name}: the file is neither Parquet nor text; give Parquet, CSV or columns of numbers")
         table = _text_table(name, text, wanted, extra)
     if not table.num_rows:
         raise TableError(f"{name}: the table is empty; at least one row is needed")
@@ -587,9 +578,7 @@ def _present(name: str, found: Sequence[str], wanted: Sequence[str], extra: Sequ
     chosen = list(dict.fromkeys([*wanted, *(column for column in extra if column in found)]))
     for column in chosen:
         if list(found).count(column) > 1:
-            raise TableError(
-                f"{name}: the column {column!r} occurs {list(found).count(column)} times; name each once"
-            )
+            raise TableError(f"{name}: the column {column!r} occurs {list(found).count(column)} times; name each once")
     return chosen
 
 

@@ -23,7 +23,9 @@ from quasicrit.errors import AvalancheError
 from quasicrit.reference import autoregressive, independent
 
 
-def slow(activity: np.ndarray, threshold: np.ndarray, first: str, last_start: int) -> list[tuple[int, int, int, float, int]]:
+def slow(
+    activity: np.ndarray, threshold: np.ndarray, first: str, last_start: int
+) -> list[tuple[int, int, int, float, int]]:
     """The definition, layer by layer."""
     found = []
     for row, y in enumerate(activity):
@@ -132,7 +134,7 @@ def test_duration_bins_fit_the_window() -> None:
 def test_values_that_are_not_finite_are_named(bad: float) -> None:
     y = np.zeros((3, 10))
     y[1, 4] = bad
-    with pytest.raises(AvalancheError, match="trajectory 1 has the activity .* at layer index 4"):
+    with pytest.raises(AvalancheError, match=r"trajectory 1 has the activity .* at layer index 4"):
         detect(y, -1.0)
 
 

@@ -138,7 +138,9 @@ def test_blocks_hold_every_group_once_whatever_their_size() -> None:
 def test_an_appended_grid_leaves_the_others_alone() -> None:
     values = merged("smoke.yaml")
     before = {(b.source, b.protocol, b.width, b.depth, b.index): b.params() for b in blocks(load_config(values))}
-    values["grids"].append({"name": "more", "protocol": "T", "sigma_w": [1.7], "width": [16], "depth": [480], "nets": 20})
+    values["grids"].append(
+        {"name": "more", "protocol": "T", "sigma_w": [1.7], "width": [16], "depth": [480], "nets": 20}
+    )
     after = {(b.source, b.protocol, b.width, b.depth, b.index): b.params() for b in blocks(load_config(values))}
     assert len(after) == len(before) + 1
     assert all(after[key] == params for key, params in before.items())

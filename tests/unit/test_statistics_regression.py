@@ -50,9 +50,7 @@ def test_points_of_weight_zero_take_no_part() -> None:
 
 
 def test_a_line_without_two_abscissae_is_nan() -> None:
-    fit = weighted_line(
-        [[1.0, 2.0, 3.0], [0.1, 0.1, 0.1]], [1.0, 2.0, 3.0], [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
-    )
+    fit = weighted_line([[1.0, 2.0, 3.0], [0.1, 0.1, 0.1]], [1.0, 2.0, 3.0], [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     assert np.isnan(fit.slope).all()
     assert np.isnan(fit.slope_error).all()
 

@@ -25,9 +25,7 @@ CONTROLS: dict[str, Sampler] = {
     "exponential mean 10": lambda rng, n: rng.exponential(10.0, n),
     "geometric mean 10": lambda rng, n: rng.geometric(0.1, n).astype(float),
     "Weibull shape .7": lambda rng, n: rng.weibull(0.7, n),
-    "mixture of exponentials": lambda rng, n: (
-        rng.exponential(1.0, n) * np.where(rng.random(n) < 0.5, 1.0, 10.0)
-    ),
+    "mixture of exponentials": lambda rng, n: rng.exponential(1.0, n) * np.where(rng.random(n) < 0.5, 1.0, 10.0),
 }
 
 

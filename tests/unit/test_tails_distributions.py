@@ -90,9 +90,7 @@ def test_samples_follow_the_density(family, kind) -> None:  # type: ignore[no-un
         counts = np.histogram(sample, np.concatenate([[0.5], edges + 0.5]))[0]
         assert (sample == np.round(sample)).all()
     else:
-        mass = np.array(
-            [integrate.quad(lambda u: kernel(family, u), a, b)[0] for a, b in itertools.pairwise(edges)]
-        )
+        mass = np.array([integrate.quad(lambda u: kernel(family, u), a, b)[0] for a, b in itertools.pairwise(edges)])
         counts = np.histogram(sample, edges)[0]
     expected = n * mass / mass.sum()
     # Cells of fewer than 5 events are merged into the last large one.
@@ -123,9 +121,7 @@ def test_fits_reach_the_maximum_of_a_general_search(family, kind, xmax, source) 
 
     start = np.array(list(fit.distribution.parameters.values()))
     tried = [start * factor for factor in ([1.0, 1.0], [0.8, 1.3], [1.3, 0.8], [0.9, 0.9])]
-    best = min(
-        optimize.minimize(loss, point, method="Nelder-Mead", options={"maxiter": 150}).fun for point in tried
-    )
+    best = min(optimize.minimize(loss, point, method="Nelder-Mead", options={"maxiter": 150}).fun for point in tried)
     assert fit.log_likelihood >= -best - 1e-3
     assert fit.n == 400
 
@@ -146,9 +142,7 @@ def test_fits_recover_their_parameters(family, kind) -> None:  # type: ignore[no
 def test_truncated_power_law_ends_on_its_bound() -> None:
     # Data that fall more slowly at the end than a power law allows no cut-off: the nested fit is the power
     # law.
-    x = np.concatenate(
-        [np.repeat(np.arange(1.0, 11.0), [500, 120, 50, 25, 15, 10, 8, 6, 5, 4]), [100.0] * 50]
-    )
+    x = np.concatenate([np.repeat(np.arange(1.0, 11.0), [500, 120, 50, 25, 15, 10, 8, 6, 5, 4]), [100.0] * 50])
     support = Support("discrete", 1, 100)
     law = fit_distribution("power_law", x, support)
     cut = fit_distribution("truncated_power_law", x, support)

@@ -78,9 +78,7 @@ def test_hill_estimator_is_the_infinite_continuous_case() -> None:
 
 def test_windows_broadcast_against_resamples() -> None:
     n, sumlog = np.array([50.0, 80.0, 20.0]), np.array([60.0, 110.0, 21.0])
-    together = power_law_exponents(
-        n[:, np.newaxis], sumlog[:, np.newaxis], [1.0, 1.0], [40.0, np.inf], kind="discrete"
-    )
+    together = power_law_exponents(n[:, np.newaxis], sumlog[:, np.newaxis], [1.0, 1.0], [40.0, np.inf], kind="discrete")
     for row in range(3):
         for column, xmax in enumerate([40.0, np.inf]):
             alone = power_law_exponents(n[row], sumlog[row], 1.0, xmax, kind="discrete")
@@ -102,9 +100,7 @@ def test_discrete_cdf_is_the_running_sum(xmax: float, offset: float) -> None:
     total = density.sum() if np.isfinite(xmax) else zeta(1.7, 1 + offset)
     found = power_law_cdf(x, 1.7, 1, xmax, kind="discrete", offset=offset)
     np.testing.assert_allclose(found, np.cumsum(density) / total, atol=1e-12)
-    assert power_law_cdf([0.0, 1.5], 1.7, 1, xmax, kind="discrete", offset=offset)[1] == pytest.approx(
-        found[0]
-    )
+    assert power_law_cdf([0.0, 1.5], 1.7, 1, xmax, kind="discrete", offset=offset)[1] == pytest.approx(found[0])
 
 
 @pytest.mark.parametrize("alpha", [-5.0, 0.5, 1.0, 1.5, 60.0])

@@ -22,18 +22,14 @@ def continuous(alpha: float, xmin: float, xmax: float, n: int, rng: np.random.Ge
     return (lower - rng.random(n) * (lower - upper)) ** (1 / (1 - alpha))
 
 
-def discrete(
-    alpha: float, xmin: int, xmax: int, n: int, rng: np.random.Generator, offset: float = 0.0
-) -> np.ndarray:
+def discrete(alpha: float, xmin: int, xmax: int, n: int, rng: np.random.Generator, offset: float = 0.0) -> np.ndarray:
     """Search in the table of the distribution function of (x + offset)^−alpha."""
     x = np.arange(xmin, xmax + 1)
     running = np.cumsum((x + offset) ** -alpha)
     return x[np.searchsorted(running, rng.random(n) * running[-1])]
 
 
-def repeated(
-    values: np.ndarray, n: int, chance: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def repeated(values: np.ndarray, n: int, chance: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Each value again with the given chance; the label of the draw is the cluster."""
     times = rng.geometric(1 - chance, values.size)
     labels = np.repeat(np.arange(values.size), times)
@@ -56,10 +52,7 @@ CASES = [
 def test_exponents_are_recovered(kind, alpha, xmin, xmax, offset) -> None:  # type: ignore[no-untyped-def]
     rng = generator(1, kind, str(alpha))
     n = 20_000
-    if kind == "discrete":
-        x = discrete(alpha, xmin, xmax, n, rng, offset)
-    else:
-        x = continuous(alpha, xmin, xmax, n, rng)
+    x = discrete(alpha, xmin, xmax, n, rng, offset) if kind == "discrete" else continuous(alpha, xmin, xmax, n, rng)
     fit = fit_power_law(x, xmin=xmin, xmax=xmax, offset=offset)
     assert fit.kind == kind
     # 4.5 standard errors: 7e-6 for each case; the bias is of order 1/n.
@@ -90,9 +83,7 @@ def test_truncated_fits_normalise_over_the_window_and_not_over_what_was_seen() -
     error = exponents.std() / math.sqrt(200)
     # The bias of maximum likelihood is of order 1/n = .002.
     assert abs(exponents.mean() - 1.5) < 4 * error + 0.002
-    assert exponents.std() == pytest.approx(
-        np.mean([fit.standard_error for fit in estimates]), rel=4 / math.sqrt(400)
-    )
+    assert exponents.std() == pytest.approx(np.mean([fit.standard_error for fit in estimates]), rel=4 / math.sqrt(400))
 
 
 @pytest.mark.parametrize(
@@ -174,9 +165,7 @@ def test_offset_matters_and_is_recovered() -> None:
 
 def test_agrees_with_powerlaw_on_continuous_data() -> None:
     x = continuous(2.2, 1.0, math.inf, 5000, generator(9, "oracle"))
-    theirs = powerlaw.Fit(
-        x, xmin=1.5, parameter_ranges={"alpha": [1.01, 20]}, estimate_discrete=False, verbose=0
-    )
+    theirs = powerlaw.Fit(x, xmin=1.5, parameter_ranges={"alpha": [1.01, 20]}, estimate_discrete=False, verbose=0)
     ours = fit_power_law(x, xmin=1.5)
     assert ours.exponent == pytest.approx(theirs.power_law.alpha, rel=1e-5)
     assert ours.ks == pytest.approx(theirs.power_law.D, abs=1.0 / ours.n)

@@ -307,9 +307,7 @@ def test_one_layer_against_wide_real_weights(name):
         x = np.ones(width)
         for _ in range(2):
             weights = rng.standard_normal((width, width), dtype=np.float32)
-            h = sigma_w / np.sqrt(width) * (weights @ x.astype(np.float32)) + sigma_b * rng.standard_normal(
-                width
-            )
+            h = sigma_w / np.sqrt(width) * (weights @ x.astype(np.float32)) + sigma_b * rng.standard_normal(width)
             x = act.phi(h.astype(float))
         found.append([np.mean(x**2), np.mean(np.abs(x))])
     mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(nets)

@@ -300,9 +300,7 @@ def test_impossible_training_is_refused(steps: int, batch_size: int) -> None:
 
 def test_networks_of_another_task_are_refused() -> None:
     with pytest.raises(PropagationError, match="input_dim = 12 and n_classes = 3"):
-        train(
-            build(specs(1), odd_data(13)), odd_data(12), steps=1, learning_rate=0.1, batch_size=7, root_seed=2
-        )
+        train(build(specs(1), odd_data(13)), odd_data(12), steps=1, learning_rate=0.1, batch_size=7, root_seed=2)
 
 
 def test_unknown_names_are_refused() -> None:

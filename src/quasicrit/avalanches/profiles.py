@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from quasicrit.avalanches.excursions import Events
+from quasicrit.avalanches.excursions import CONTINUITY, Events
 
 __all__ = ["PHASES", "Profiles", "duration_bins", "mean_profiles"]
 
@@ -20,7 +20,7 @@ class Profiles:
     """Sums from which mean profiles follow, by fold of networks and duration bin.
 
     ``n`` and ``duration``: (folds, bins), events and the sum of their durations. ``activity``: (folds, bins, phases),
-    the sum over events of y − theta interpolated at PHASES.
+    the sum over events of y − theta + 0.5826 sigma_1 interpolated at PHASES.
     """
 
     bins: np.ndarray
@@ -49,11 +49,14 @@ def mean_profiles(
     folds: np.ndarray,
     n_folds: int,
     bins: np.ndarray,
+    step_sd: float = 0.0,
 ) -> Profiles:
     """Sum the profiles of the complete events in each duration bin.
 
-    The activity of layer k = 1 … d of an event stands at phase k/(d + 1), with 0 at phases 0 and 1 (the layers
-    just outside are below threshold); it is interpolated linearly at PHASES. ``folds``: fold of each trajectory.
+    The activity y − theta + 0.5826 sigma_1 of layer k = 1 … d of an event stands at phase k/(d + 1), with 0 at phases 0 and 1;
+    it is interpolated linearly at PHASES. The added constant is the mean overshoot of a barrier watched once per layer (as in
+    corrected sizes): the layers just outside lie that far below theta in the mean. ``folds``: fold of each trajectory;
+    ``step_sd`` = sigma_1.
     """
     shape = (n_folds, len(bins))
     n, duration, sums = np.zeros(shape), np.zeros(shape), np.zeros((*shape, len(PHASES)))
@@ -69,6 +72,7 @@ def mean_profiles(
             folds,
             bins,
             PHASES,
+            CONTINUITY * step_sd,
             n,
             duration,
             sums,
@@ -78,7 +82,7 @@ def mean_profiles(
 
 @numba.njit(cache=True, nogil=True)
 def _accumulate(  # type: ignore[no-untyped-def]
-    activity, levels, trajectory, start, duration, folds, bins, phases, n, total, sums
+    activity, levels, trajectory, start, duration, folds, bins, phases, shift, n, total, sums
 ):
     for event in range(len(start)):
         d = duration[event]
@@ -96,6 +100,6 @@ def _accumulate(  # type: ignore[no-untyped-def]
             at = phases[p] * (d + 1)
             k = int(at)
             part = at - k
-            left = activity[row, start[event] + k - 1] - levels[row] if k >= 1 else 0.0
-            right = activity[row, start[event] + k] - levels[row] if k < d else 0.0
+            left = activity[row, start[event] + k - 1] - levels[row] + shift if k >= 1 else 0.0
+            right = activity[row, start[event] + k] - levels[row] + shift if k < d else 0.0
             sums[fold, chosen, p] += (1 - part) * left + part * right

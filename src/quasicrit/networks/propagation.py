@@ -121,14 +121,18 @@ def propagate(
     samplers = []
     for low in range(0, len(replicas), at_once):
         batch = replicas[low : low + at_once]
-        samplers.append(_sampler(source, Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed)))
+        samplers.append(
+            _sampler(source, Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed))
+        )
     for first in range(1, depth + 1, _SPAN):
         count = min(_SPAN, depth + 1 - first)
         parts = [sampler.advance(first, count, units) for sampler in samplers]
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _REDUCED}
+        full = [part.units for part in parts if part.units is not None]
         yield Layers(
-            first,
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in _REDUCED),
-            units=np.concatenate([part.units for part in parts if part.units is not None], axis=1) if units else None,
+            first=first,
+            **joined,
+            units=np.concatenate(full, axis=1) if full else None,
             jitter=max(part.jitter for part in parts),
         )
 
@@ -167,10 +171,5 @@ def reduced(
     mean_abs = x.mean(-1) * np.exp(np.maximum(log_scale, -700))
     level = np.zeros_like(log_m) if signals.activation == "relu" else 0.1 * np.exp(0.5 * log_m - log_scale)
     active = np.count_nonzero(x > level[..., None].astype(x.dtype), axis=-1) / x.shape[-1]
-    nets_first = (1, 2, 0)
-    return Layers(
-        first,
-        *(values.transpose(nets_first).astype(np.float32) for values in (log_m, mean_abs, active)),
-        units=full,
-        jitter=jitter,
-    )
+    log_m, mean_abs, active = (v.transpose(1, 2, 0).astype(np.float32) for v in (log_m, mean_abs, active))
+    return Layers(first, log_m, mean_abs, active, units=full, jitter=jitter)

@@ -114,9 +114,7 @@ def haar_orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArra
     return q if rows >= columns else q.T
 
 
-def _draw_weight(
-    rng: np.random.Generator, init: str, n_out: int, n_in: int, sigma_w: float
-) -> NDArray[np.float64]:
+def _draw_weight(rng: np.random.Generator, init: str, n_out: int, n_in: int, sigma_w: float) -> NDArray[np.float64]:
     """One weight matrix whose entries have variance sigma_w² / n_in, under both initialisations."""
     if init == "gaussian":
         return sigma_w / math.sqrt(n_in) * rng.standard_normal((n_out, n_in))
@@ -161,9 +159,7 @@ def initialise(
     return StackedMLP(weights, biases, activation, tuple(nets))
 
 
-def batch_order(
-    net: NetSpec, *, n_samples: int, batch_size: int, steps: int, root_seed: int
-) -> NDArray[np.int64]:
+def batch_order(net: NetSpec, *, n_samples: int, batch_size: int, steps: int, root_seed: int) -> NDArray[np.int64]:
     """Return the samples [steps, batch_size] that ``net`` sees: a new permutation every epoch.
 
     What is left of an epoch after its whole batches is not used. Key: ("trained-order", point_id,
@@ -178,9 +174,7 @@ def batch_order(
 def _stack(*shape: int, dtype: torch.dtype) -> Tensor:
     """An empty chunk [CHUNK_NETS, *shape] in which every network begins on an aligned address."""
     size = math.prod(shape)
-    return torch.empty(CHUNK_NETS, -(-size // _ALIGNMENT) * _ALIGNMENT, dtype=dtype)[:, :size].unflatten(
-        1, shape
-    )
+    return torch.empty(CHUNK_NETS, -(-size // _ALIGNMENT) * _ALIGNMENT, dtype=dtype)[:, :size].unflatten(1, shape)
 
 
 def _chunks(n_nets: int) -> Iterator[tuple[slice, Tensor]]:

@@ -57,9 +57,7 @@ def cluster_codes(labels: ArrayLike) -> tuple[IntArray, int]:
     """
     names = np.asarray(labels)
     if names.ndim != 1:
-        raise FitError(
-            f"Cluster labels must be one column, one label for each event, not of shape {names.shape}."
-        )
+        raise FitError(f"Cluster labels must be one column, one label for each event, not of shape {names.shape}.")
     if names.dtype.kind == "f" and np.isnan(names).any():
         raise FitError("A cluster label is NaN; give every event the label of its cluster.")
     unique, codes = np.unique(names, return_inverse=True)
@@ -76,9 +74,7 @@ def cluster_sums(codes: ArrayLike, values: ArrayLike, n_clusters: int) -> FloatA
     columns = np.asarray(values, dtype=np.float64)
     if columns.ndim == 1:
         return np.bincount(indices, weights=columns, minlength=n_clusters).astype(np.float64)
-    return np.stack(
-        [np.bincount(indices, weights=column, minlength=n_clusters) for column in columns.T], axis=1
-    )
+    return np.stack([np.bincount(indices, weights=column, minlength=n_clusters) for column in columns.T], axis=1)
 
 
 def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator) -> FloatArray:
@@ -106,8 +102,7 @@ def resampled_sums(sums: ArrayLike, n_resamples: int, rng: np.random.Generator) 
     flat = table.reshape(n_clusters, -1)
     step = max(1, _WEIGHTS_AT_ONCE // max(1, n_clusters))
     totals = [
-        cluster_weights(n_clusters, min(step, n_resamples - first), rng) @ flat
-        for first in range(0, n_resamples, step)
+        cluster_weights(n_clusters, min(step, n_resamples - first), rng) @ flat for first in range(0, n_resamples, step)
     ]
     if not totals:
         raise FitError(f"The number of bootstrap resamples must be at least 1, not {n_resamples}.")

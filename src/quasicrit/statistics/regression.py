@@ -48,9 +48,7 @@ def weighted_line(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> LineFit:
     if xs.ndim == 0 or xs.shape[-1] < 2:
         raise FitError(f"A line needs at least 2 points along the last axis, and the shape is {xs.shape}.")
     if not np.isfinite(ws).all() or (ws < 0.0).any():
-        raise FitError(
-            "Regression weights must be finite and not negative; set a point's weight to 0 to drop it."
-        )
+        raise FitError("Regression weights must be finite and not negative; set a point's weight to 0 to drop it.")
     used = ws > 0.0
     xs = np.where(used, xs, 0.0)
     ys = np.where(used, ys, 0.0)

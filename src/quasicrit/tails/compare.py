@@ -84,9 +84,7 @@ def compare_alternatives(
     ``values``, shape (n,), and ``clusters`` as they were given to the fit. Raises FitError as
     ``select_events`` does.
     """
-    events = select_events(
-        values, kind=fit.kind, xmin=fit.xmin, xmax=fit.xmax, offset=fit.offset, clusters=clusters
-    )
+    events = select_events(values, kind=fit.kind, xmin=fit.xmin, xmax=fit.xmax, offset=fit.offset, clusters=clusters)
     distinct, inverse, counts = np.unique(events.values, return_inverse=True, return_counts=True)
     law = Distribution("power_law", events.support, {"alpha": fit.exponent})
     ours = law.log_density(distinct)

@@ -78,13 +78,10 @@ class Distribution:
             raise FitError(f"A {self.family} needs finite parameters {', '.join(names)}, not {dict(given)}.")
         if given.get("rate", 0.0) < 0.0 or given.get("sigma", 1.0) <= 0.0 or given.get("beta", 1.0) <= 0.0:
             raise FitError(f"rate must not be negative, beta and sigma must be positive: {dict(given)}.")
-        endless = (
-            math.isinf(self.support.xmax) and given.get("rate", 0.0) == 0.0 and self.family != "lognormal"
-        )
+        endless = math.isinf(self.support.xmax) and given.get("rate", 0.0) == 0.0 and self.family != "lognormal"
         if endless and given.get("alpha", 0.0) <= 1.0:
             raise FitError(
-                f"A {self.family} with {dict(given)} cannot be normalised on an infinite window; give "
-                "a finite xmax."
+                f"A {self.family} with {dict(given)} cannot be normalised on an infinite window; give a finite xmax."
             )
 
     def _log_kernel(self, log_u: FloatArray) -> FloatArray:
@@ -111,9 +108,7 @@ class Distribution:
             )
             return float(log_z)
         nodes = nodes_of(support)
-        return float(
-            logsumexp(self._log_kernel(nodes.log_ratio + math.log(support.lower)) + nodes.log_weight)
-        )
+        return float(logsumexp(self._log_kernel(nodes.log_ratio + math.log(support.lower)) + nodes.log_weight))
 
     def log_density(self, x: ArrayLike) -> FloatArray:
         """ln p(x), of the shape of x; −inf outside the window, and off the integers for discrete data."""
@@ -193,9 +188,7 @@ class Distribution:
         support = self.support
         nodes = nodes_of(support)
         log_lower = math.log(support.lower)
-        mass = np.exp(
-            self._log_kernel(nodes.log_ratio + log_lower) + nodes.log_weight - self.log_normalisation
-        )
+        mass = np.exp(self._log_kernel(nodes.log_ratio + log_lower) + nodes.log_weight - self.log_normalisation)
         probability = np.bincount(nodes.block, weights=mass, minlength=nodes.starts.size)
         counts = rng.multinomial(n, probability / probability.sum())
         single = nodes.steps & (nodes.stops - nodes.starts == 1.0) & (counts > 0)
@@ -289,8 +282,7 @@ def fit_distribution(
         raise FitError("A fit needs one column of values, and as many counts if any.")
     if x.min() < support.xmin or x.max() > support.xmax:
         raise FitError(
-            f"The values {x.min():g} to {x.max():g} do not lie in the window [{support.xmin:g}, "
-            f"{support.xmax:g}]."
+            f"The values {x.min():g} to {x.max():g} do not lie in the window [{support.xmin:g}, {support.xmax:g}]."
         )
     if x.min() == x.max():
         raise FitError(f"All values are equal to {x[0]:g}, which determines no distribution.")
@@ -332,8 +324,7 @@ def _fit_alpha(s: FloatArray, share: FloatArray, support: Support) -> float:
     )
     if not math.isfinite(float(alpha)):
         raise FitError(
-            f"All events lie at one end of the window [{support.xmin:g}, {support.xmax:g}]; no "
-            "exponent exists."
+            f"All events lie at one end of the window [{support.xmin:g}, {support.xmax:g}]; no exponent exists."
         )
     return float(alpha)
 
@@ -381,9 +372,7 @@ def _newton(
     return theta, value, gradient
 
 
-def _fit_rate(
-    s: FloatArray, share: FloatArray, support: Support, beta: float, power: float
-) -> tuple[float, float]:
+def _fit_rate(s: FloatArray, share: FloatArray, support: Support, beta: float, power: float) -> tuple[float, float]:
     """Fit the rate of (u/a)^power exp(−rate (u/a)^beta), and return it with the minimum of −(mean log
     likelihood)."""
     nodes = nodes_of(support)
@@ -466,9 +455,7 @@ def _fit_lognormal(s: FloatArray, share: FloatArray, support: Support) -> tuple[
     return float(theta[0]) * sigma_squared / spread + centre, math.sqrt(sigma_squared)
 
 
-def _sample_continuous_power_law(
-    alpha: float, support: Support, n: int, rng: np.random.Generator
-) -> FloatArray:
+def _sample_continuous_power_law(alpha: float, support: Support, n: int, rng: np.random.Generator) -> FloatArray:
     """Invert the distribution function in s = ln(u/a): exponential of rate alpha − 1, cut at ln(b/a)."""
     kappa = 1.0 - alpha
     uniform = rng.random(n)

@@ -70,9 +70,7 @@ def _scaled_moments(z: FloatArray, order: int) -> list[FloatArray]:
     return moments
 
 
-def _integrals(
-    alpha: FloatArray, log_p: FloatArray, length: FloatArray, shift: FloatArray, order: int
-) -> list:
+def _integrals(alpha: FloatArray, log_p: FloatArray, length: FloatArray, shift: FloatArray, order: int) -> list:
     """∫ e^{s} e^{−alpha (s − shift)} s^m ds over [log_p, log_p + length], m = 0 … order.
 
     ``length`` may be infinite where alpha > 1. ``shift`` keeps the exponentials below overflow.
@@ -156,13 +154,7 @@ def _sums(
         half_end, terms_end = _boundary(alpha, end, log_end, f_end, order)
     for power in range(order + 1):
         # du in units of a for the integral; the terms of the sum have unit spacing.
-        tail = (
-            lower * integrals[power]
-            + half_start[power]
-            + half_end[power]
-            + terms_start[power]
-            - terms_end[power]
-        )
+        tail = lower * integrals[power] + half_start[power] + half_end[power] + terms_start[power] - terms_end[power]
         sums[power] = sums[power] + np.where(has_tail, tail, 0.0)
     return sums, shift
 
@@ -258,9 +250,7 @@ def _solve(
     for _ in range(_NEWTON_STEPS):
         a = alpha[active]
         t = target[active]
-        (zeroth, first, second), _shift = _sums(
-            a, lower[active], upper[active], log_width[active], discrete, 2
-        )
+        (zeroth, first, second), _shift = _sums(a, lower[active], upper[active], log_width[active], discrete, 2)
         mean = first / zeroth
         variance = np.maximum(second / zeroth - mean * mean, 1e-300)
         low[active] = np.where(mean > t, a, low[active])

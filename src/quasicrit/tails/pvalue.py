@@ -58,9 +58,7 @@ def p_value(
     """
     if n_resamples < 1:
         raise FitError(f"The number of resamples of a p-value must be at least 1, not {n_resamples}.")
-    events = select_events(
-        values, kind=fit.kind, xmin=fit.xmin, xmax=fit.xmax, offset=fit.offset, clusters=clusters
-    )
+    events = select_events(values, kind=fit.kind, xmin=fit.xmin, xmax=fit.xmax, offset=fit.offset, clusters=clusters)
     if clusters is not None and not searched:
         return _clustered(events, fit, n_resamples, rng)
     effect = design_effect(events, fit.exponent) if clusters is not None else 1.0
@@ -126,9 +124,7 @@ def _refitted_distances(drawn: list[tuple[FloatArray, FloatArray]], support: Sup
     """KS distances on the given window after fitting again, 1 where no finite exponent exists."""
     n = np.array([counts.sum() for _, counts in drawn])
     sum_log = np.array([counts @ np.log(values + support.offset) for values, counts in drawn])
-    exponents = power_law_exponents(
-        n, sum_log, support.xmin, support.xmax, kind=support.kind, offset=support.offset
-    )
+    exponents = power_law_exponents(n, sum_log, support.xmin, support.xmax, kind=support.kind, offset=support.offset)
     finite = np.isfinite(exponents)
     distances = np.ones(len(drawn))
     union = np.unique(np.concatenate([values for values, _ in drawn])) if support.discrete else np.empty(0)
@@ -184,9 +180,7 @@ def _clustered(events: Events, fit: PowerLawFit, n_resamples: int, rng: np.rando
         kind=support.kind,
         offset=support.offset,
     )
-    fitted = power_law_cdf(
-        grid, fit.exponent, support.xmin, support.xmax, kind=support.kind, offset=support.offset
-    )
+    fitted = power_law_cdf(grid, fit.exponent, support.xmin, support.xmax, kind=support.kind, offset=support.offset)
     misfit = observed - fitted
     distances = np.abs(empirical[usable] - model - misfit).max(axis=1)
     as_large = np.count_nonzero(distances >= np.abs(misfit).max()) + np.count_nonzero(~usable)

@@ -120,9 +120,7 @@ def search_xmin(
     return search_pairs(*events.pairs(), events.support, min_events)
 
 
-def search_pairs(
-    values: FloatArray, counts: FloatArray, support: Support, min_events: int = MIN_EVENTS
-) -> XminSearch:
+def search_pairs(values: FloatArray, counts: FloatArray, support: Support, min_events: int = MIN_EVENTS) -> XminSearch:
     """``search_xmin`` on distinct ascending values with counts; the xmin of ``support`` is not used."""
     logs = counts * np.log(values + support.offset)
     n_above = np.cumsum(counts[::-1])[::-1]

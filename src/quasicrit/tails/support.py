@@ -44,13 +44,10 @@ class Support:
             raise FitError(f"The offset must be a finite number, not {self.offset}.")
         if not math.isfinite(self.xmin) or math.isnan(self.xmax):
             raise FitError(
-                f"The window needs a finite xmin and an xmax that is a number, not [{self.xmin}, "
-                f"{self.xmax}]."
+                f"The window needs a finite xmin and an xmax that is a number, not [{self.xmin}, {self.xmax}]."
             )
         if self.xmin >= self.xmax:
-            raise FitError(
-                f"The window is empty: xmin = {self.xmin:g} must be below xmax = {self.xmax:g}; change one."
-            )
+            raise FitError(f"The window is empty: xmin = {self.xmin:g} must be below xmax = {self.xmax:g}; change one.")
         if self.lower <= 0.0:
             raise FitError(
                 f"xmin + offset must be positive, and xmin = {self.xmin:g} with offset = "
@@ -59,9 +56,7 @@ class Support:
         if self.kind == "discrete" and not (
             float(self.xmin).is_integer() and (math.isinf(self.xmax) or float(self.xmax).is_integer())
         ):
-            raise FitError(
-                f"The ends of a discrete window must be whole numbers, not [{self.xmin:g}, {self.xmax:g}]."
-            )
+            raise FitError(f"The ends of a discrete window must be whole numbers, not [{self.xmin:g}, {self.xmax:g}].")
 
     @property
     def lower(self) -> float:
@@ -163,9 +158,7 @@ def _checked_values(values: ArrayLike, offset: float) -> FloatArray:
     except (TypeError, ValueError):
         raise FitError("The values to fit must be numbers, and some are not; check the column.") from None
     if data.ndim != 1:
-        raise FitError(
-            f"The values to fit must be one column of numbers, not an array of shape {data.shape}."
-        )
+        raise FitError(f"The values to fit must be one column of numbers, not an array of shape {data.shape}.")
     if data.size == 0:
         raise FitError("There are no values to fit: the column is empty.")
     n_bad = int(np.count_nonzero(np.isnan(data)))
@@ -183,9 +176,7 @@ def _checked_values(values: ArrayLike, offset: float) -> FloatArray:
     return data
 
 
-def _checked_support(
-    data: FloatArray, kind: str, xmin: float | None, xmax: float | None, offset: float
-) -> Support:
+def _checked_support(data: FloatArray, kind: str, xmin: float | None, xmax: float | None, offset: float) -> Support:
     if kind not in ("auto", "discrete", "continuous"):
         raise FitError(f"The kind of data must be 'auto', 'discrete' or 'continuous', not {kind!r}.")
     whole = data == np.floor(data)
@@ -199,9 +190,7 @@ def _checked_support(
     low = float(data.min()) if xmin is None else float(xmin)
     high = math.inf if xmax is None else float(xmax)
     if low >= high:
-        raise FitError(
-            f"The window is empty: xmin = {low:g} must be below xmax = {high:g}; change one of them."
-        )
+        raise FitError(f"The window is empty: xmin = {low:g} must be below xmax = {high:g}; change one of them.")
     if discrete and math.isfinite(low):
         low = float(math.ceil(low))
         high = high if math.isinf(high) or math.isnan(high) else float(math.floor(high))

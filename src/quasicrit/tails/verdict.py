@@ -99,8 +99,7 @@ def judge(fit: PowerLawFit, p: float, comparisons: Mapping[str, Comparison]) -> 
             reasons.append(f"The {_name(other)} describes the data better than the cut-off does.")
     wide = fit.decades >= MIN_DECADES
     reasons.append(
-        f"The window holds {fit.decades:.2f} decades, {'at least' if wide else 'below'} the "
-        f"{MIN_DECADES:g} required."
+        f"The window holds {fit.decades:.2f} decades, {'at least' if wide else 'below'} the {MIN_DECADES:g} required."
     )
     if gradual and not better:
         return Verdict("cutoff", tuple(reasons))

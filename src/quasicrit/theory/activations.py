@@ -193,9 +193,7 @@ def quadrature_tier(s: ArrayLike) -> NDArray[np.int64]:
     return np.minimum(tier, _LAST_TIER).astype(np.int64)
 
 
-def gaussian_means(
-    integrands: Callable[[Floats], tuple[Floats, ...]], q: ArrayLike, *, even: bool = False
-) -> Floats:
+def gaussian_means(integrands: Callable[[Floats], tuple[Floats, ...]], q: ArrayLike, *, even: bool = False) -> Floats:
     """E f_k(sqrt(q) z), z ~ N(0, 1), for several f_k at once.
 
     ``integrands`` maps x (any shape) to a tuple of K arrays f_k(x) of that shape; f_k must be smooth on

@@ -114,9 +114,7 @@ def critical_window(width: int, depth: int) -> float:
     There the drift's displacement 2 L dsigma equals the walk's spread sqrt(2 L/N).
     """
     if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise TheoryError(
-            f"depth = {depth!r} is impossible: it must be a whole number of layers, at least 1."
-        )
+        raise TheoryError(f"depth = {depth!r} is impossible: it must be a whole number of layers, at least 1.")
     return float(1.0 / np.sqrt(2.0 * check_width(width) * depth))
 
 

@@ -133,9 +133,7 @@ def _parameter(name: str, value: ArrayLike) -> Floats:
     bad = ~(((array >= 0.0) if name == "sigma_b" else (array > 0.0)) & (array <= largest))
     if np.any(bad):
         bound = "at least 0" if name == "sigma_b" else "above 0"
-        raise TheoryError(
-            f"{name} = {array[bad].flat[0]} is impossible: it must be {bound} and at most {largest:g}."
-        )
+        raise TheoryError(f"{name} = {array[bad].flat[0]} is impossible: it must be {bound} and at most {largest:g}.")
     return array
 
 
@@ -153,9 +151,7 @@ def _parameters(sigma_w: ArrayLike, sigma_b: ArrayLike, m0: ArrayLike) -> tuple[
 def check_depth(depth: int) -> int:
     """Return ``depth`` if it is an integer >= 1, else raise TheoryError."""
     if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise TheoryError(
-            f"depth = {depth!r} is impossible: it must be a whole number of layers, at least 1."
-        )
+        raise TheoryError(f"depth = {depth!r} is impossible: it must be a whole number of layers, at least 1.")
     return int(depth)
 
 
@@ -313,9 +309,7 @@ def _stationary(activation: Activation, q: Floats) -> Moments:
 # Stability, lengths, phase --------------------------------------------------------------------------------
 
 
-def chi_1(
-    activation: str | Activation, sigma_w: ArrayLike, sigma_b: ArrayLike, m0: ArrayLike = 1.0
-) -> Floats:
+def chi_1(activation: str | Activation, sigma_w: ArrayLike, sigma_b: ArrayLike, m0: ArrayLike = 1.0) -> Floats:
     """chi_1 = sigma_w^2 E phi'(sqrt(q*) z)^2 at the fixed point, the growth of small differences per layer.
 
     nan where q* is infinite, except for homogeneous activations, whose chi_1 does not depend on q.
@@ -380,9 +374,7 @@ def _polar_nodes(tier: int) -> tuple[Floats, Floats, Floats, Floats]:
     return radius, weights * radius * np.exp(-0.5 * radius * radius), fraction, fraction_weights
 
 
-def _pair_mean(
-    function: Callable[[Floats, Floats], Floats], q: float, deficit: float, *, even: bool
-) -> float:
+def _pair_mean(function: Callable[[Floats, Floats], Floats], q: float, deficit: float, *, even: bool) -> float:
     """E f(u, v) for u, v ~ N(0, q) of correlation 1 - deficit in [0, 1], f symmetric in its two arguments.
 
     In polar coordinates u = s r cos(t), v = s r cos(t - angle): kinks at u = 0 or v = 0 are rays, which bound
@@ -405,9 +397,7 @@ def _pair_mean(
     return total / (2.0 * np.pi)
 
 
-def correlation_map(
-    activation: str | Activation, sigma_w: float, sigma_b: float, c: float, q: float
-) -> float:
+def correlation_map(activation: str | Activation, sigma_w: float, sigma_b: float, c: float, q: float) -> float:
     """C(c) = [sigma_w^2 E phi(u) phi(v) + sigma_b^2]/q for u, v ~ N(0, q) of correlation c in [0, 1].
 
     At the fixed point q = q*, C(1) = 1 (Poole et al. 2016). ``q`` > 0 and finite.
@@ -426,17 +416,13 @@ def correlation_slope(activation: str | Activation, sigma_w: float, c: float, q:
 
 
 def _correlation_slope(activation: Activation, sigma_w: float, deficit: float, q: float) -> float:
-    product = _pair_mean(
-        lambda u, v: activation.dphi(u) * activation.dphi(v), q, deficit, even=activation.odd
-    )
+    product = _pair_mean(lambda u, v: activation.dphi(u) * activation.dphi(v), q, deficit, even=activation.odd)
     return sigma_w * sigma_w * product
 
 
 def _deficit(c: float, q: float) -> float:
     if not 0.0 < q < np.inf:
-        raise TheoryError(
-            f"variance q = {q} is impossible in a correlation map: it must be above 0 and finite."
-        )
+        raise TheoryError(f"variance q = {q} is impossible in a correlation map: it must be above 0 and finite.")
     if not 0.0 <= c <= 1.0:
         raise TheoryError(f"correlation c = {c} is impossible: it must lie between 0 and 1.")
     return 1.0 - c
@@ -464,9 +450,7 @@ def _stable_deficit(activation: Activation, sigma_w: float, q: float, chi: float
     return float(np.exp(brentq(chord, lowest, 0.0, xtol=1e-13, rtol=1e-14)))
 
 
-def correlation_fixed_point(
-    activation: str | Activation, sigma_w: float, sigma_b: float, m0: float = 1.0
-) -> float:
+def correlation_fixed_point(activation: str | Activation, sigma_w: float, sigma_b: float, m0: float = 1.0) -> float:
     """c*, the correlation that two inputs settle at: 1 in the ordered phase, below 1 in the chaotic one.
 
     nan where q* is infinite.
@@ -590,9 +574,7 @@ def _maximum(function: Callable[[Floats], Floats], low: float, high: float, poin
         y = function(x)
         best = int(np.argmax(y))
         if best in (0, x.size - 1):
-            raise TheoryError(
-                f"no peak of the susceptibility was found for sigma_w between {low:g} and {high:g}."
-            )
+            raise TheoryError(f"no peak of the susceptibility was found for sigma_w between {low:g} and {high:g}.")
         left, right = y[best - 1], y[best + 1]
         if max(y[best] - left, y[best] - right) < 1e-8 * y[best]:
             break
@@ -693,9 +675,7 @@ def j0(activation: str | Activation, depth: int, sigma_b: float, m0: float = 1.0
     return float(brentq(log_jacobian, low, high, xtol=1e-13, rtol=1e-13))
 
 
-def depth_ridge(
-    activation: str | Activation, order: Order, depth: int, sigma_b: float, m0: float = 1.0
-) -> Ridge:
+def depth_ridge(activation: str | Activation, order: Order, depth: int, sigma_b: float, m0: float = 1.0) -> Ridge:
     """The sigma_w that maximises the susceptibility of layer ``depth`` for an input of strength ``m0``.
 
     Raises TheoryError for an activation that does not saturate: its susceptibility grows with sigma_w for

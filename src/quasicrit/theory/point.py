@@ -102,9 +102,7 @@ def theory_point(
         "xi_q": known("xi_q", xi_q(act, sigma_w, sigma_b, m0), _NO_FIXED_POINT),
         "xi_c": known("xi_c", xi_c(act, sigma_w, sigma_b, m0), _NO_FIXED_POINT),
     }
-    slopes = by_order(
-        "susceptibility", susceptibility(act, sigma_w, sigma_b, m0), jump if finite else _NO_FIXED_POINT
-    )
+    slopes = by_order("susceptibility", susceptibility(act, sigma_w, sigma_b, m0), jump if finite else _NO_FIXED_POINT)
 
     at_depth: dict[str, float | None] = {}
     by_depth: dict[str, float | None] | None = None

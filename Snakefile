@@ -1,0 +1,50 @@
+"""quasicrit: from random networks to figures and verdicts. Keys: config.yaml; what runs: workflow/rules."""
+
+import os
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: os.path.join(workflow.basedir, "config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/theory.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/record.smk"
+include: "workflow/rules/avalanches.smk"
+include: "workflow/rules/exponents.smk"
+include: "workflow/rules/scaling.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        expand(
+            "{folder}/figures/{name}.{kind}",
+            folder=RESULTS,
+            name=FIGURES,
+            kind=FORMATS,
+        ),
+        f"{RESULTS}/summary.md",
+        f"{RESULTS}/verdicts.parquet",
+        f"{RESULTS}/points.parquet",
+        UNIT_FILES,
+
+
+rule figures:
+    input:
+        expand(
+            "{folder}/figures/{name}.{kind}",
+            folder=RESULTS,
+            name=FIGURES,
+            kind=FORMATS,
+        ),

@@ -1,0 +1,343 @@
+"""The command ``quasicrit``: theory, detect, fit and crackling, on one's own tables too.
+
+Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
+number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
+input, with one line on standard error; 1 a bug. Nothing heavy is imported until a subcommand runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO, Literal
+
+import typer
+
+from quasicrit.errors import QuasicritError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="quasicrit",
+    help="Is this deep network critical? Avalanches, exponents and theory, with errors and reasons.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+)
+
+#: A layer of the theory takes some 0.1 ms; more of them are a mistake.
+_DEEPEST = 100_000
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+_Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+_Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the independent units that the bootstrap draws (several: a,b). Default: net, if the "
+        "table has it with two values or more. 'none': each event by itself.",
+        show_default=False,
+    ),
+]
+_Events = Annotated[str, typer.Argument(help="Table of events: Parquet, CSV or text columns; - is standard input.")]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a subcommand hands to ``main``, which prints it: there a reader that leaves early is no error."""
+
+    answer: Mapping[str, Any]
+    as_json: bool
+    digits: int = 5
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+@app.command()
+def theory(
+    sigma_b: Annotated[float, typer.Option(help="Scale of the biases.", show_default=False)],
+    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    sigma_w: Annotated[float | None, typer.Option(help="Scale of the weights.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, max=_DEEPEST, help="L: adds the numbers of that layer.")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=2, help="N: adds sigma_c(N) and the variance of a step of ln m.")
+    ] = None,
+    m0: Annotated[float, typer.Option(help="Mean square of the input.")] = 1.0,
+    edge_of_chaos: Annotated[
+        bool, typer.Option("--edge-of-chaos", help="Find the sigma_w at which chi_1 = 1.")
+    ] = False,
+    ridge: Annotated[
+        Literal["m", "rms", "abs"] | None,
+        typer.Option(help="Find the sigma_w at which this susceptibility peaks (with --depth: that of the layer)."),
+    ] = None,
+    j0: Annotated[bool, typer.Option("--j0", help="Find the edge of chaos at depth, J0(L); needs --depth.")] = False,
+    as_json: _Json = False,
+) -> _Shown:
+    """Mean-field theory at (sigma_w, sigma_b), or where one of its lines crosses sigma_b."""
+    lines = [edge_of_chaos, ridge is not None, j0]
+    if sum(lines) > 1:
+        raise typer.BadParameter("give one of --edge-of-chaos, --ridge and --j0")
+    if any(lines):
+        for name, value, useless in (
+            ("--sigma-w", sigma_w, True),
+            ("--width", width, True),
+            ("--depth", depth, edge_of_chaos),
+        ):
+            if useless and value is not None:
+                raise typer.BadParameter(f"{name} plays no part in where a line runs; leave it out")
+        if j0 and depth is None:
+            raise typer.BadParameter("--j0 is the edge of chaos at a depth; give --depth")
+    elif sigma_w is None:
+        raise typer.BadParameter("give --sigma-w, or one of --edge-of-chaos, --ridge and --j0")
+    from quasicrit.stages.theory_report import line_report, point_report
+
+    if sigma_w is not None:
+        made = point_report(activation, sigma_w, sigma_b, depth, width, m0)
+    else:
+        line: Literal["edge_of_chaos", "ridge", "j0"] = "edge_of_chaos" if edge_of_chaos else "j0" if j0 else "ridge"
+        made = line_report(line, activation, sigma_b, ridge, depth, m0)
+    return _Shown(made, as_json, digits=8)
+
+
+@app.command()
+def detect(
+    activity: Annotated[
+        str, typer.Argument(help="Table of activity: Parquet, CSV or text columns; - is standard input.")
+    ],
+    threshold: Annotated[
+        str, typer.Option(help="median, a number, or quantile:p, of each trajectory.", show_default=False)
+    ],
+    out: Annotated[str, typer.Option(help="Where the events go (.parquet).", show_default=False)],
+    column: Annotated[str, typer.Option(help="Column of the activity.")] = "log_m",
+    time: Annotated[str, typer.Option(help="Column of the time: whole numbers without gaps.")] = "layer",
+    trajectory: Annotated[
+        str,
+        typer.Option(help="Columns that name a trajectory, joined by commas; '' if the table is one trajectory."),
+    ] = "point_id,net,input",
+    first: Annotated[
+        Literal["include", "drop"],
+        typer.Option(help="What becomes of an avalanche under way at the first time."),
+    ] = "include",
+    burn_in: Annotated[int | None, typer.Option(help="Use times from this one on.")] = None,
+    max_duration: Annotated[
+        int | None, typer.Option(min=1, help="Leave out avalanches that start after the last time less this.")
+    ] = None,
+    step_sd: Annotated[
+        float | None, typer.Option(help="Standard deviation of a step, for the size correction.")
+    ] = None,
+    as_json: _Json = False,
+) -> _Shown:
+    """Find avalanches: runs of times in which the activity is above a threshold."""
+    from quasicrit.stages.detect_table import detect_table
+
+    made = detect_table(
+        activity,
+        out,
+        column=column,
+        time=time,
+        trajectory=[part.strip() for part in trajectory.split(",") if part.strip()],
+        threshold=threshold,
+        first=first,
+        burn_in=burn_in,
+        max_duration=max_duration,
+        step_sd=step_sd,
+        stream=_standard_input(),
+    )
+    return _Shown(made, as_json)
+
+
+@app.command()
+def fit(
+    events: _Events,
+    column: Annotated[str, typer.Option(help="Column to fit.", show_default=False)],
+    kind: Annotated[
+        Literal["auto", "discrete", "continuous"],
+        typer.Option(help="auto: discrete if all are whole numbers."),
+    ] = "auto",
+    xmin: Annotated[float | None, typer.Option(help="Lower end of the window. Default: the smallest.")] = None,
+    xmax: Annotated[float | None, typer.Option(help="Upper end of the window. Default: open.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Choose xmin by the smallest KS distance.")] = False,
+    offset: Annotated[float, typer.Option(help="Fit (x + offset)^-exponent; 0.5 for durations.")] = 0.0,
+    cluster: _Cluster = None,
+    resamples: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap resamples.")] = 200,
+    plot: Annotated[str | None, typer.Option(help="Draw density, laws and stability here (.pdf, .png, .svg).")] = None,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Fit a power law, test it, and compare it with what else it could be."""
+    from quasicrit.stages.fit_table import fit_table
+
+    made = fit_table(
+        events,
+        column=column,
+        kind=kind,
+        xmin=xmin,
+        xmax=xmax,
+        search=search,
+        offset=offset,
+        cluster=cluster,
+        resamples=resamples,
+        seed=seed,
+        plot=plot,
+        stream=_standard_input(),
+    )
+    return _Shown(made, as_json)
+
+
+@app.command()
+def crackling(
+    events: _Events,
+    size: Annotated[str, typer.Option(help="Column of the sizes.", show_default=False)],
+    duration: Annotated[str, typer.Option(help="Column of the durations, in whole steps.", show_default=False)],
+    cluster: _Cluster = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Durations a,b to fit. Default: 4 (2 if that is no octave) to their 99th percentile.",
+            show_default=False,
+        ),
+    ] = None,
+    offset: Annotated[float, typer.Option(help="Durations enter as (d + offset).")] = 0.5,
+    resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Bootstrap resamples.")] = 400,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Test the crackling-noise relation gamma = (tau_d - 1)/(tau_s - 1)."""
+    from quasicrit.stages.crackling_table import crackling_table
+
+    made = crackling_table(
+        events,
+        size=size,
+        duration=duration,
+        cluster=cluster,
+        window=window,
+        offset=offset,
+        resamples=resamples,
+        seed=seed,
+        stream=_standard_input(),
+    )
+    return _Shown(made, as_json)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; a bug leaves as the exception that it is."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    try:
+        done = typer.main.get_command(app).main(args=given, prog_name="quasicrit", standalone_mode=False)
+        if isinstance(done, _Shown):
+            _show(done.answer, done.as_json, done.digits)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; the rest goes nowhere, so that closing the stream is
+        # silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.TyperException as error:
+        return _refuse(_usage(error, given))
+    except QuasicritError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return done if isinstance(done, int) else 0
+
+
+def _usage(error: typer.TyperException, given: Sequence[str]) -> str:
+    """What is wrong with the command line: the value too, which the parser's own message leaves out."""
+    message = error.format_message().strip().rstrip(".")
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        # Of an option given twice the last one counts.
+        for token, following in reversed(list(zip(given, [*given[1:], ""]))):
+            if token == option or token.startswith(f"{option}="):
+                value = following if token == option else token.removeprefix(f"{option}=")
+                message = message.replace(f"Invalid value for '{option}'", f"Invalid value {value!r} for '{option}'")
+                break
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "quasicrit"
+    choices = getattr(getattr(context, "command", None), "commands", None)
+    if choices:
+        message += f"; choose one of {', '.join(choices)}"
+    return f"{message} (see {path} --help)"
+
+
+def _refuse(message: str) -> int:
+    """One line on standard error, whatever the message held."""
+    print(f"quasicrit: {' '.join(message.split()).rstrip('.')}", file=sys.stderr)
+    return 2
+
+
+def _standard_input() -> BinaryIO | None:
+    """Bytes, since a table from a pipe may be Parquet; None where the process was started without."""
+    return None if sys.stdin is None else sys.stdin.buffer
+
+
+# What people see -------------------------------------------------------------------------------------------
+
+
+def _show(answer: Mapping[str, Any], as_json: bool, digits: int) -> None:
+    if as_json:
+        print(json.dumps(answer, allow_nan=False))
+        return
+    reasons = answer["reasons"]
+    rows = list(_rows(answer, reasons, digits))
+    notes = [*answer.get("verdict_reasons", ()), *(f"Note: {note}." for note in answer.get("notes", ()))]
+    if sys.stdout.isatty():
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE, show_header=False)
+        table.add_column(style="bold")
+        table.add_column()
+        for label, text in rows:
+            table.add_row(label, text)
+        console = Console()
+        console.print(table, markup=False)
+        for note in notes:
+            console.print(note, markup=False, highlight=False)
+        return
+    wide = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        print(f"{label:<{wide}}  {text}")
+    for note in notes:
+        print(note)
+
+
+def _rows(
+    answer: Mapping[str, Any], reasons: Mapping[str, str], digits: int, above: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Label and text of each row; an object of plain values takes one row."""
+    for key, value in answer.items():
+        path = f"{above}{key}"
+        if not above and key in ("reasons", "notes", "verdict_reasons"):
+            continue
+        if not isinstance(value, Mapping):
+            yield path, _text(value, reasons.get(path), digits)
+        elif any(isinstance(part, Mapping) for part in value.values()):
+            yield from _rows(value, reasons, digits, f"{path}.")
+        else:
+            why = {name: reasons.get(f"{path}.{name}") for name in value}
+            if set(value.values()) == {None} and len(set(why.values())) == 1:
+                yield path, _text(None, next(iter(why.values())), digits)
+            elif set(value) == {"value", "ci_low", "ci_high"}:
+                number, low, high = (_text(value[name], why[name], digits) for name in ("value", "ci_low", "ci_high"))
+                yield path, f"{number} [{low}, {high}]"
+            else:
+                yield (
+                    path,
+                    ", ".join(f"{name} {_text(part, why[name], digits)}" for name, part in value.items()),
+                )
+
+
+def _text(value: Any, reason: str | None, digits: int) -> str:
+    if value is None:
+        return "none" if reason is None else f"none ({reason})"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_text(part, None, digits) for part in value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

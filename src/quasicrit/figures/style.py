@@ -1,0 +1,207 @@
+"""One look for every figure: sizes, fonts, colours that all readers can tell apart, files of stable bytes."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from quasicrit.errors import QuasicritError
+from quasicrit.tables import atomic_path
+
+__all__ = [
+    "COLOURS",
+    "GREY",
+    "MARKERS",
+    "caption",
+    "interval",
+    "journal_style",
+    "legend",
+    "letter",
+    "log_axes",
+    "new_figure",
+    "note",
+    "ordered",
+    "save",
+    "signed",
+]
+
+#: Okabe & Ito (2008): told apart by readers with any of the common colour deficiencies.
+COLOURS = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+GREY = "#8C8C8C"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_WIDTH_MM = 180.0
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+_RC: Any = {
+    # The one font that comes with matplotlib, so that a figure has the same bytes on every machine.
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "axes.titlesize": 7,
+    "axes.titlepad": 3.0,
+    "axes.labelpad": 2.0,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "lines.linewidth": 0.9,
+    "lines.markersize": 2.8,
+    "lines.markeredgewidth": 0.6,
+    "errorbar.capsize": 0.0,
+    "legend.fontsize": 6,
+    "legend.frameon": False,
+    "legend.handlelength": 1.5,
+    "legend.handletextpad": 0.5,
+    "legend.labelspacing": 0.25,
+    "legend.borderaxespad": 0.3,
+    "legend.columnspacing": 0.9,
+    "image.interpolation": "nearest",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "quasicrit",
+    "svg.fonttype": "path",
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.hspace": 0.03,
+    "figure.constrained_layout.wspace": 0.03,
+}
+
+
+def journal_style() -> Any:
+    """Context manager: the settings under which every figure is drawn and saved."""
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **_RC})
+
+
+def new_figure(height_mm: float) -> Figure:
+    """A double-column figure (180 mm wide) whose panels are placed so that nothing is clipped."""
+    return Figure(figsize=(_WIDTH_MM / 25.4, height_mm / 25.4), layout="constrained")
+
+
+def letter(ax: Axes, text: str, title: str = "") -> None:
+    """The panel's letter, bold, above its upper left corner, with a short title after it."""
+    ax.set_title(rf"$\bf{{{text}}}$", loc="left", fontsize=9, x=0.0)
+    if title:
+        made = ax.annotate(
+            title,
+            (0, 1),
+            (11, 4.2),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=7,
+            annotation_clip=False,
+        )
+        # The letter keeps the room above the panel; a title may be wider than a narrow panel.
+        made.set_in_layout(False)
+
+
+def note(ax: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=6, wrap=True)
+
+
+def caption(fig: Figure, text: str) -> None:
+    """Lines at the foot: numbers of networks and what the error bars are."""
+    # Neither a value nor a unit is parted from what it belongs to.
+    text = text.replace(" = ", "\xa0=\xa0").replace(" %", "\xa0%").replace(" → ", "\xa0→\xa0")
+    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, 148)]
+    fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6, color="#404040")
+
+
+def legend(ax: Axes, *args: Any, **options: Any) -> Legend | None:
+    """A legend if there is anything to put into it."""
+    handles, labels = args if args else ax.get_legend_handles_labels()
+    return ax.legend(handles, labels, **options) if handles else None
+
+
+def log_axes(ax: Axes, which: str = "xy") -> None:
+    """Logarithmic axes of what is drawn already: labelled decades; minor ticks if these are few."""
+    for name in which:
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        (ax.set_xscale if name == "x" else ax.set_yscale)("log")
+        axis.set_major_locator(ticker.LogLocator(numticks=7))
+        axis.set_major_formatter(ticker.FuncFormatter(_decade))
+        axis.set_minor_formatter(ticker.NullFormatter())
+        low, high = axis.get_view_interval()
+        if high > 10**4.5 * low:
+            axis.set_minor_locator(ticker.NullLocator())
+
+
+def _decade(value: float, _: int | None) -> str:
+    """A power of ten in plain characters, which are set many times faster than mathematical text."""
+    return "10" + f"{round(math.log10(value))}".translate(_SUPERSCRIPT)
+
+
+def signed(value: float) -> str:
+    """Two decimals with a true minus sign."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def ordered(count: int, cmap: str = "viridis") -> list[Any]:
+    """Colours for an ordered set of sizes, dark to light, without the palest."""
+    palette = seaborn.color_palette(cmap, as_cmap=True)
+    return [palette(x) for x in np.linspace(0.0, 0.82, max(count, 2))][:count]
+
+
+def interval(value: float, low: float, high: float) -> np.ndarray:
+    """Distances from ``value`` to the ends of its interval, shape (2, 1), as errorbar wants them."""
+    return np.array([[max(value - low, 0.0)], [max(high - value, 0.0)]])
+
+
+def save(fig: Figure, outputs: Sequence[Path | str]) -> None:
+    """Write ``fig`` to each path, by its suffix (pdf, png at 200 dpi, svg); whole files only, without a date.
+
+    Raises QuasicritError for a suffix that is none of the three.
+    """
+    # The layout is solved once, so that the three files agree.
+    engine = fig.get_layout_engine()
+    if engine is not None:
+        engine.execute(fig)
+    fig.set_layout_engine("none")
+    for output in outputs:
+        kind = Path(output).suffix.lstrip(".")
+        if kind not in _WRITERS:
+            raise QuasicritError(f"{output}: a figure is written as pdf, png or svg; change the ending")
+        with atomic_path(output) as temporary:
+            # Figure.savefig would draw everything twice, the first time only to solve the layout again.
+            fig.dpi = 200 if kind == "png" else 300
+            _WRITERS[kind](fig, str(temporary))
+
+
+_WRITERS: dict[str, Callable[[Figure, str], None]] = {
+    "pdf": lambda fig, path: FigureCanvasPdf(fig).print_pdf(path, metadata={"CreationDate": None}),
+    "png": lambda fig, path: FigureCanvasAgg(fig).print_png(path),
+    "svg": lambda fig, path: FigureCanvasSVG(fig).print_svg(path, metadata={"Date": None}),
+}

@@ -1,0 +1,52 @@
+"""What every job of the DAG does around its work: a log, the provenance of its tables, one clear sentence on failure."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from quasicrit.errors import QuasicritError
+from quasicrit.tables import provenance
+
+__all__ = ["job"]
+
+
+@contextlib.contextmanager
+def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Run the body of a job; yields the provenance that its tables carry.
+
+    An error that the user can mend ends the job with exit code 2 and one sentence on standard error and in ``log``;
+    any other error is a bug and shows its traceback.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    text = json.dumps(params, sort_keys=True, default=str)
+    details = provenance(
+        config=hashlib.sha256(text.encode()).hexdigest()[:16],
+        fingerprint=params.get("fingerprint", ""),
+        seed=params.get("seed"),
+        device="cpu",
+    )
+    try:
+        yield details
+    except QuasicritError as error:
+        path.write_text(f"{error}\n", encoding="utf-8")
+        print(f"{error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        sentence = f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
+        path.write_text(f"{sentence}\n{traceback.format_exc()}", encoding="utf-8")
+        print(sentence, file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+    path.write_text(f"done in {time.monotonic() - start:.1f} s\n", encoding="utf-8")

@@ -1,0 +1,211 @@
+"""Rule propagate_signals: one block of points → activity by layer, streamed to Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from quasicrit.networks.propagation import Layers, Replicas, propagate
+from quasicrit.points import Block, Point
+from quasicrit.rng import generator
+from quasicrit.tables import SCHEMAS, TableWriter, activations_schema, constant_text
+
+__all__ = ["propagate_block", "record_units", "write_layers"]
+
+
+def propagate_block(
+    params: Mapping[str, Any], output: Path | str, seed: int, group_size: int, details: Mapping[str, Any]
+) -> None:
+    """Propagate every network of a block and write its activity table.
+
+    A row group is one block of layers of all networks; its rows run over (point, network, input, layer).
+    Raises PropagationError for a signal that dies or overflows.
+    """
+    parts = Block.parts_from(params)
+    write_layers(output, parts, group_size, _signals(parts, seed, group_size, units=False), details)
+
+
+def write_layers(
+    output: Path | str,
+    parts: tuple[tuple[Point, int, int], ...],
+    group_size: int,
+    signals: Iterable[Layers],
+    details: Mapping[str, Any],
+) -> None:
+    """Write blocks of layers of the networks of ``parts`` as an activity table, one row group a block."""
+    schema = SCHEMAS["activity"]
+    columns = _RowColumns(parts, group_size)
+    with TableWriter(output, schema, details) as writer:
+        for layers in signals:
+            writer.write(columns.table(schema, layers))
+
+
+def record_units(
+    params: Mapping[str, Any], output: Path | str, seed: int, group_size: int, details: Mapping[str, Any]
+) -> None:
+    """Propagate a block again, from the same generators, and write the activations of every unit.
+
+    Row group = one (network, layer); its rows are the inputs. Networks beyond the declared number are left out.
+    """
+    parts = Block.parts_from(params)
+    schema = activations_schema(parts[0][0].width)
+    with TableWriter(output, schema, details) as writer:
+        for layers in _signals(parts, seed, group_size, units=True):
+            if layers.units is None:
+                raise ValueError("the sampler gave no units")
+            for row, (point, net) in enumerate(_networks(parts, group_size)):
+                for depth, units in enumerate(layers.units[:, row]):
+                    count = len(units)
+                    values = np.ascontiguousarray(units, dtype="<f4")
+                    data = pa.Array.from_buffers(
+                        pa.binary(values.shape[1] * 4), count, [None, pa.py_buffer(values.tobytes())]
+                    )
+                    writer.write(
+                        pa.Table.from_arrays(
+                            [
+                                constant_text(point.source, count),
+                                constant_text(point.protocol, count),
+                                constant_text(point.point_id, count),
+                                pa.array(np.full(count, net, np.int32)),
+                                pa.array(np.full(count, layers.first + depth, np.int32)),
+                                pa.array(np.arange(count, dtype=np.int32)),
+                                data,
+                            ],
+                            schema=schema,
+                        )
+                    )
+
+
+def _networks(parts: tuple[tuple[Point, int, int], ...], group_size: int) -> list[tuple[Point, int]]:
+    """(point, network index) of every network that is kept, in the order of the activity."""
+    return [
+        (point, net)
+        for point, first, count in parts
+        for net in range(first * group_size, min((first + count) * group_size, point.nets))
+    ]
+
+
+class _RowColumns:
+    """The identifying columns of a row group, built once per number of layers."""
+
+    def __init__(self, parts: tuple[tuple[Point, int, int], ...], group_size: int) -> None:
+        self.networks = _networks(parts, group_size)
+        self.source, self.protocol = parts[0][0].source, parts[0][0].protocol
+        self.inputs = parts[0][0].inputs
+        self.ids = list(dict.fromkeys(point.point_id for point, _ in self.networks))
+        code = {name: index for index, name in enumerate(self.ids)}
+        self.codes = np.array([code[point.point_id] for point, _ in self.networks], np.int32)
+        self.nets = np.array([net for _, net in self.networks], np.int32)
+
+    def table(self, schema: pa.Schema, layers: Layers) -> pa.Table:
+        count = layers.log_m.shape[2]
+        per_net = self.inputs * count
+        rows = len(self.networks) * per_net
+        numbers = np.arange(layers.first, layers.first + count, dtype=np.int32)
+        point_ids = pa.DictionaryArray.from_arrays(np.repeat(self.codes, per_net), pa.array(self.ids))
+        return pa.Table.from_arrays(
+            [
+                constant_text(self.source, rows),
+                constant_text(self.protocol, rows),
+                point_ids,
+                pa.array(np.repeat(self.nets, per_net)),
+                pa.array(np.tile(np.repeat(np.arange(self.inputs, dtype=np.int32), count), len(self.networks))),
+                pa.array(np.tile(numbers, len(self.networks) * self.inputs)),
+                *(
+                    pa.array(np.asarray(getattr(layers, n), np.float32).reshape(-1))
+                    for n in ("log_m", "mean_abs", "active_fraction")
+                ),
+            ],
+            schema=schema,
+        )
+
+
+def _signals(parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int, units: bool) -> Iterator[Layers]:
+    """Blocks of layers of the kept networks of all parts, in their order.
+
+    Points of one block share width, depth and source; those that differ in activation, init, inputs or m0 are
+    propagated side by side.
+    """
+    if parts[0][0].source == "process":
+        yield _process_signals(parts, seed, group_size)
+        return
+    streams = []
+    for point, first, count in parts:
+        replicas = [
+            Replicas(("propagate", point.source, point.point_id, group), group_size, point.sigma_w, point.sigma_b)
+            for group in range(first, first + count)
+        ]
+        kept = min((first + count) * group_size, point.nets) - first * group_size
+        start: dict[str, Any] = {
+            "source": point.source,
+            "activation": point.activation,
+            "init": point.init,
+            "width": point.width,
+            "depth": point.depth,
+            "inputs": point.inputs,
+            "m0": point.m0,
+        }
+        streams.append((start, replicas, kept))
+    runs: list[tuple[dict[str, Any], list[Replicas], list[slice]]] = []
+    for start, replicas, kept in streams:
+        if not runs or runs[-1][0] != start:
+            runs.append((start, [], []))
+        begin = len(runs[-1][1]) * group_size
+        runs[-1][1].extend(replicas)
+        runs[-1][2].append(slice(begin, begin + kept))
+    made = [propagate(**start, replicas=groups, root_seed=seed, units=units) for start, groups, _ in runs]
+    for blocks in zip(*made, strict=True):
+        yield _join(list(blocks), [slices for _, _, slices in runs])
+
+
+def _join(blocks: list[Layers], kept: list[list[slice]]) -> Layers:
+    """Put the streams of one span of layers below each other, without the networks that only pad a group."""
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(block, name)[part] for block, slices in zip(blocks, kept) for part in slices])
+
+    units = None
+    if blocks[0].units is not None:
+        units = np.concatenate(
+            [b.units[:, part] for b, slices in zip(blocks, kept) for part in slices if b.units is not None], axis=1
+        )
+    return Layers(
+        blocks[0].first,
+        joined("log_m"),
+        joined("mean_abs"),
+        joined("active_fraction"),
+        units,
+        max(block.jitter for block in blocks),
+    )
+
+
+def _process_signals(parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int) -> Layers:
+    """The controls: y stands for ln m; mean_abs and active_fraction have no meaning for them and are 0."""
+    # Imported here: networks, the usual case, start without them.
+    from quasicrit.avalanches import shuffle_layers
+    from quasicrit.reference import autoregressive, independent
+    from quasicrit.theory import sigma_c
+
+    made = []
+    for point, first, count in parts:
+        critical = sigma_c("tanh", point.width)
+        for group in range(first, first + count):
+            rng = generator(seed, "process", point.point_id, group)
+            kept = min(group_size, point.nets - group * group_size)
+            if point.process == "iid":
+                y = independent(group_size, point.depth, rng)
+            elif point.process == "ar1":
+                y = autoregressive(point.memory, group_size, point.depth, rng)
+            else:
+                # The critical network itself, with the layers of each trajectory shuffled.
+                replicas = [Replicas(("shuffled", point.point_id, group), group_size, critical, 0.0)]
+                signal = propagate("gaussian", "tanh", "gaussian", point.width, point.depth, 1, 1.0, replicas, seed)
+                y = shuffle_layers(np.concatenate([b.log_m[:, 0] for b in signal], axis=1), rng)
+            made.append(y[:kept])
+    log_m = np.concatenate(made)[:, None, :].astype(np.float32)
+    zero = np.zeros_like(log_m)
+    return Layers(1, log_m, zero, zero, None, 0.0)

@@ -1,0 +1,124 @@
+"""Rules train_networks and record_networks: networks learn the digits, and are recorded before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quasicrit.networks import (
+    Layers,
+    NetSpec,
+    forward_layers,
+    initialise,
+    load_digits_split,
+    load_networks,
+    save_networks,
+    train,
+)
+from quasicrit.points import Block, Point
+from quasicrit.stages.propagate import write_layers
+from quasicrit.tables import SCHEMAS, write_table
+
+__all__ = ["record_networks", "train_networks"]
+
+
+def _nets(parts: tuple[tuple[Point, int, int], ...]) -> list[NetSpec]:
+    """One network per point and seed; a network before and after training is the same, so has the same name."""
+    return [
+        NetSpec(f"{point.sigma_w}|{point.sigma_b}|{point.width}|{point.depth}", point.sigma_w, point.sigma_b, seed)
+        for point, _, _ in parts
+        for seed in range(point.nets)
+    ]
+
+
+def train_networks(
+    params: Mapping[str, Any],
+    initial: Path | str,
+    trained: Path | str,
+    learning: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Train the tanh networks of one width and depth on the digits by SGD; save them before and after."""
+    parts = Block.parts_from(params)
+    point = parts[0][0]
+    data = load_digits_split(seed)
+    nets = _nets(parts)
+    mlp = initialise(
+        nets,
+        input_dim=data.train_x.shape[1],
+        width=point.width,
+        depth=point.depth,
+        n_classes=data.n_classes,
+        activation=point.activation,
+        init=point.init,
+        root_seed=seed,
+    )
+    save_networks(Path(initial), mlp, {"state": "initial"})
+    history = train(
+        mlp,
+        data,
+        steps=params["steps"],
+        learning_rate=params["learning_rate"],
+        batch_size=params["batch_size"],
+        root_seed=seed,
+    )
+    save_networks(Path(trained), mlp, {"state": "trained"})
+    owners = [p for p, _, _ in parts for _ in range(p.nets)]
+    last = params["steps"]
+    shown = sorted({0, *np.unique(np.round(np.geomspace(1, last, 20)).astype(int)).tolist()})
+    rows = []
+    for index, (net, owner) in enumerate(zip(nets, owners, strict=True)):
+        for step in shown:
+            loss = history.losses[index, min(step, last - 1)] if step < last else None
+            accuracy = {0: history.accuracy_before[index], last: history.accuracy_after[index]}.get(step)
+            rows.append(
+                {
+                    "point_id": owner.point_id,
+                    "net": net.seed,
+                    "width": owner.width,
+                    "depth": owner.depth,
+                    "sigma_w": net.sigma_w,
+                    "sigma_b": net.sigma_b,
+                    "optimiser": "sgd",
+                    "learning_rate": params["learning_rate"],
+                    "step": step,
+                    "train_loss": loss,
+                    "test_accuracy": accuracy,
+                    "diverged": bool(history.diverged[index]),
+                }
+            )
+    write_table(learning, SCHEMAS["learning"], rows, details)
+
+
+def record_networks(
+    params: Mapping[str, Any],
+    networks: Path | str,
+    activity: Path | str,
+    seed: int,
+    group_size: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Record the activity of saved networks on the first test images: the same images before and after training."""
+    parts = Block.parts_from(params)
+    mlp, _ = load_networks(Path(networks))
+    images = load_digits_split(seed).test_x[: parts[0][0].inputs]
+    write_layers(
+        activity,
+        parts,
+        group_size,
+        (_reduce(layer, x.numpy()) for layer, x in enumerate(forward_layers(mlp, images), start=1)),
+        details,
+    )
+
+
+def _reduce(layer: int, x: np.ndarray) -> Layers:
+    """Activity of one layer from x (networks, inputs, N)."""
+    square = np.mean(x.astype(np.float64) ** 2, axis=2)
+    with np.errstate(divide="ignore"):
+        log_m = np.log(square)
+    active = (np.abs(x) > 0.1 * np.sqrt(square)[..., None]).mean(2)
+    return Layers(layer, log_m[..., None], np.abs(x).mean(2)[..., None], active[..., None], None, 0.0)

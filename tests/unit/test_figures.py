@@ -1,0 +1,397 @@
+"""The figures: drawn whole from small tables, the same bytes twice, and a note where a grid is missing."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quasicrit.errors import QuasicritError, TableError
+from quasicrit.figures.data import amplitude
+from quasicrit.figures.finite_size_scaling import _spread
+from quasicrit.figures.phase_diagram import _mean_field_cut
+from quasicrit.figures.style import _decade, journal_style, letter, new_figure, note, save
+from quasicrit.stages.figures import FIGURES, draw_figure
+from quasicrit.tables import SCHEMAS, read_table, write_table
+
+N, L, NETS = 16, 400, 6
+Tables = dict[str, list[Path | str]]
+
+
+def _points() -> list[dict[str, Any]]:
+    """A few points of every grid that the figures know."""
+    rows: list[dict[str, Any]] = []
+
+    def add(grid: str, protocol: str = "T", source: str = "gaussian", **own: Any) -> None:
+        base = {
+            "source": source,
+            "protocol": protocol,
+            "grid": grid,
+            "architecture": "mlp",
+            "activation": "tanh",
+            "init": "gaussian",
+            "width": N,
+            "depth": L,
+            "sigma_w_rule": "critical",
+            "sigma_w": 1.03,
+            "sigma_b": 0.0,
+            "memory": None,
+            "step_sd": 0.36,
+            "nets": NETS,
+            "inputs": 1,
+            "point_id": f"p{len(rows):03d}",
+        }
+        rows.append({**base, **own})
+
+    for activation in ("tanh", "linear"):
+        add("weak", "W", activation=activation)
+        for width in (16, 24, 32):
+            add("widths", "F", activation=activation, width=width)
+    add("strong_64")
+    add("strong_weights", source="weights")
+    add("shared_inputs", source="gram", inputs=4)
+    for w, b, depth in itertools.product((0.9, 1.0, 1.5), (0.0, 0.1), (200, 400)):
+        add("fan_out", sigma_w=w, sigma_b=b, depth=depth, sigma_w_rule=str(w))
+    for rule, b in itertools.product(("ridge", "edge_of_chaos", "ridge-0.05", "edge_of_chaos+0.1"), (0.01, 0.1)):
+        add("driven", sigma_w_rule=rule, sigma_b=b)
+    add("driven_ridge_64", sigma_w_rule="ridge", sigma_b=0.001)
+    add("driven_ridge_256", sigma_w_rule="ridge", sigma_b=0.001, width=32)
+    add("driven_ridge_256", sigma_w_rule="ridge", sigma_b=0.1, width=32)
+    for depth in (160, 320, 640):
+        add("depths", depth=depth)
+    for rule in ("0.7", "critical"):
+        add("controls_nets", sigma_w_rule=rule)
+    for process, memory in (("iid", None), ("shuffled", None), ("ar1", 10.0)):
+        own: dict[str, Any] = {
+            "architecture": process,
+            "memory": memory,
+            "sigma_w": None,
+            "sigma_b": None,
+            "step_sd": 1.0,
+        }
+        add("controls_processes", source="process", activation="none", init="none", sigma_w_rule="none", **own)
+    return rows
+
+
+def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables:
+    """Tables of power laws with the exponents of Brownian excursions, and one noisy raster."""
+    rng = np.random.default_rng(3)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("exponents", "distributions", "cutoffs", "shapes")}
+    edges = np.array([1, 2, 3, 4, 6, 9, 14, 21, 32, 48])
+    x = np.sqrt(edges[:-1] * (edges[1:] - 1.0))
+    curves = {
+        "duration": (x + 0.5) ** -1.5 * np.exp(-x / 30),
+        "size": (x + 0.5) ** (-4 / 3),
+        "size_given_duration": (x + 0.5) ** 1.5,
+    }
+    values = {"tau_d": 1.5, "tau_s": 4 / 3, "gamma": 1.5, "gamma_predicted": 1.5}
+    phase = (np.arange(10) + 0.5) / 10
+    for point in points:
+        ids = {column: point[column] for column in ("source", "protocol", "point_id")}
+        for quantity, value in values.items():
+            rows["exponents"].append(
+                {
+                    **ids,
+                    "quantity": quantity,
+                    "primary": True,
+                    "window_low": 4,
+                    "window_high": 16,
+                    "exponent": value,
+                    "ci_low": value - 0.1,
+                    "ci_high": value + 0.1,
+                    "xmin": 4.0,
+                    "xmax": 16.0,
+                    "offset": 0.5,
+                    "n_events": 200,
+                    "n_nets": NETS,
+                    "decades": 0.6,
+                    "ks": 0.1,
+                    "reason": "",
+                }
+            )
+        for quantity, density in curves.items():
+            rows["distributions"] += [
+                {
+                    **ids,
+                    "quantity": quantity,
+                    "depth": point["depth"],
+                    "x": float(at),
+                    "x_low": float(low),
+                    "x_high": float(high),
+                    "value": float(v),
+                    "error": float(v / 10),
+                    "n": 100,
+                }
+                for at, low, high, v in zip(x, edges[:-1], edges[1:], density)
+            ]
+        # One control has no complete event: its cut-offs are null.
+        known = point["sigma_w_rule"] != "0.7"
+        for quantity, length in itertools.product(("d_c", "s_c"), (point["depth"] // 2, point["depth"])):
+            value = 2.0 * point["width"] ** (1.0 if quantity == "d_c" else 1.5)
+            found = {"value": value, "ci_low": 0.9 * value, "ci_high": 1.1 * value, "error": 0.05 * value}
+            rows["cutoffs"].append(
+                {
+                    **ids,
+                    "quantity": quantity,
+                    "depth": length,
+                    **(found if known else dict.fromkeys(found)),
+                    "n_events": 200,
+                    "n_censored": 1,
+                    "n_nets": NETS,
+                    "reason": "" if known else "no complete event",
+                }
+            )
+        if point["grid"] == "strong_64":
+            rows["shapes"] += [
+                {
+                    **ids,
+                    "fold": fold,
+                    "duration_low": low,
+                    "duration_high": 2 * low - 1,
+                    "phase": float(t),
+                    "n": 60,
+                    "mean_duration": 1.4 * low,
+                    "mean_activity": float(np.sqrt(1.4 * low * t * (1 - t))),
+                }
+                for low, fold, t in itertools.product((4, 8), (0, 1), phase)
+            ]
+    paths: Tables = {}
+
+    def put(name: str, content: Any, schema: str = "") -> None:
+        paths[name] = [folder / f"{name}.parquet"]
+        write_table(paths[name][0], SCHEMAS[schema or name], content, {})
+
+    put("points", points)
+    for name, content in rows.items():
+        put(name, content)
+    raster = next((p for p in points if p["grid"] == "strong_64"), None)
+    log_m = rng.standard_normal((NETS, L)).cumsum(axis=1) * 0.3
+    net, layer = (axis.ravel() for axis in np.indices((NETS, L)))
+    ids = {column: raster[column] if raster else "T" for column in ("source", "protocol", "point_id")}
+    put(
+        "activity",
+        {
+            **ids,
+            "net": net,
+            "input": np.zeros(net.size, int),
+            "layer": layer + 1,
+            "log_m": log_m.ravel(),
+            "mean_abs": np.ones(net.size),
+            "active_fraction": np.ones(net.size),
+        },
+    )
+    put(
+        "events",
+        [
+            {
+                **ids,
+                "net": 1,
+                "input": 0,
+                "start": start,
+                "duration": 20,
+                "size": 9.0,
+                "size_raw": 8.0,
+                "censored": kind,
+            }
+            for start, kind in ((40, "none"), (100, "none"), (390, "end"))
+        ],
+    )
+    axes = np.linspace(0.8, 1.8, 6), np.linspace(0.0, 0.5, 5)
+    put(
+        "phase_diagram",
+        [
+            {
+                "sigma_w": w,
+                "sigma_b": b,
+                "m_star": 0.1,
+                "chi_1": 1.0,
+                "chi_m": 0.5,
+                "chi_rms": 1 / (0.1 + abs(w - 1 - b)) if (w, b) != (1.0, 0.0) else None,
+                "chi_abs": 0.4,
+            }
+            for w, b in itertools.product(*axes)
+        ],
+    )
+    put(
+        "lines",
+        [
+            {"line": line, "sigma_b": b, "depth": depth, "sigma_w": 1 + k * b, "height": 1.0}
+            for (line, depth, k), b in itertools.product(
+                (
+                    ("edge_of_chaos", 0, 2.0),
+                    ("ridge_m", 0, 1.5),
+                    ("ridge_rms", 0, 0.8),
+                    ("ridge_abs", 0, 1.0),
+                    ("j0", 10, 2.2),
+                    ("ridge_m", 10, 1.6),
+                ),
+                axes[1],
+            )
+        ],
+    )
+    put(
+        "susceptibility",
+        [
+            {
+                "order": "rms",
+                "width": width,
+                "sigma_b": 0.1,
+                "sigma_w": w,
+                "fold": fold,
+                "chi": 0.9 - (w - 1.07) ** 2 + fold / 50,
+            }
+            for width, w, fold in itertools.product((16, 32), (1.0, 1.05, 1.1), (0, 1))
+        ],
+    )
+    put(
+        "survival",
+        [
+            {
+                "activation": "tanh",
+                "width": N,
+                "depth": depth,
+                "x": at,
+                "sigma_w": 1.0,
+                "n_seeds": 1000,
+                "survivors": 100,
+                "value": 0.58 * np.exp(at),
+                "error": 0.01,
+                "theory": 0.6 if at == 0 else None,
+            }
+            for depth, at in itertools.product((16, 64), (-1.0, 0.0, 1.0))
+        ],
+    )
+    known = [
+        ("width", "z", 0.95),
+        ("width", "D", 1.4),
+        ("width_linear", "z", 0.1),
+        ("width_linear", "D", 0.1),
+        ("width_collapse", "S", 1.1),
+        ("depth", "z_L", 0.95),
+        ("depth_collapse", "S", 1.2),
+        ("field_64", "slope", -0.7),
+        ("field_256", "slope", -0.7),
+        ("ridge_rms", "N=16", 1.08),
+        ("ridge_rms", "N=32", 1.07),
+        ("shape_strong_64", "growth", 0.5),
+        ("shape_strong_64", "power", 0.5),
+    ]
+    put(
+        "scaling",
+        [
+            {
+                "analysis": a,
+                "quantity": q,
+                "value": v,
+                "ci_low": v - 0.01,
+                "ci_high": v + 0.01,
+                "quality": 1.0,
+                "sizes": "",
+                "reason": "",
+            }
+            for a, q, v in (known if scaling else [])
+        ]
+        or {column: [] for column in SCHEMAS["scaling"].names},
+    )
+    return paths
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    return _tables(tmp_path_factory.mktemp("full"), _points(), scaling=True)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_has_no_empty_panel_and_the_same_svg_twice(name: str, full: Tables, tmp_path: Path) -> None:
+    outputs = [tmp_path / "one.svg", tmp_path / "two.svg"]
+    for output in outputs:
+        draw_figure(name, full, [output])
+    svg = outputs[0].read_bytes()
+    assert outputs[1].read_bytes() == svg
+    assert svg.rstrip().endswith(b"</svg>")
+    # Neither a date, nor a panel that is left to a note.
+    for absent in (b"<dc:date>", b"in this run", b"<!-- no "):
+        assert absent not in svg
+
+
+def test_the_three_kinds_of_file_are_whole(full: Tables, tmp_path: Path) -> None:
+    outputs = [tmp_path / f"figure.{kind}" for kind in ("pdf", "png", "svg")]
+    draw_figure("figure-2-phase-diagram", full, outputs)
+    pdf, png, svg = (path.read_bytes() for path in outputs)
+    assert (pdf[:4], pdf.rstrip()[-5:]) == (b"%PDF", b"%%EOF")
+    assert b"CreationDate" not in pdf
+    assert (png[:4], png[-8:-4]) == (b"\x89PNG", b"IEND")
+    # 180 mm at 200 dots an inch.
+    assert int.from_bytes(png[16:20], "big") == pytest.approx(180 / 25.4 * 200, abs=1)
+    assert svg.rstrip().endswith(b"</svg>")
+    assert set(tmp_path.iterdir()) == set(outputs)
+
+
+@pytest.mark.parametrize(
+    "name, kept, notes",
+    [
+        ("figure-1-avalanches", "none", 6),
+        ("figure-2-phase-diagram", "none", 2),
+        ("figure-4-finite-size-scaling", "widths", 2),
+    ],
+)
+def test_missing_grids_and_scaling_leave_notes(name: str, kept: str, notes: int, tmp_path: Path) -> None:
+    # All but one grid are unknown to the figures and no scaling is fitted: panels say so, the rest is drawn.
+    points = [point if point["grid"] == kept else {**point, "grid": "other"} for point in _points()]
+    output = tmp_path / "figure.svg"
+    draw_figure(name, _tables(tmp_path / "tables", points, scaling=False), [output])
+    # matplotlib writes each text of an SVG whose glyphs are outlines as a comment above them.
+    text = output.read_text(encoding="utf-8")
+    assert text.count("<!-- no ") == notes
+    assert ("(not fitted)" in text) == (kept == "widths")
+
+
+def test_errors_are_clear(full: Tables, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"nowhere\.parquet: there is no such file"):
+        draw_figure("figure-2-phase-diagram", {**full, "lines": [tmp_path / "nowhere.parquet"]}, [tmp_path / "x.svg"])
+    with journal_style():
+        fig = new_figure(20)
+        ax = fig.add_subplot()
+        letter(ax, "a")
+        note(ax, "nothing")
+        with pytest.raises(QuasicritError, match="written as pdf, png or svg"):
+            save(fig, [tmp_path / "x.bmp"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_amplitude_holds_the_share_of_events_in_the_window() -> None:
+    d = np.arange(4, 65)
+    assert (amplitude(1.5, 4, 64, 0.3, 0.5) * (d + 0.5) ** -1.5).sum() == pytest.approx(0.3, rel=1e-12)
+    s = np.geomspace(2, 50, 20001)
+    for exponent in (4 / 3, 1.0):
+        density = amplitude(exponent, 2, 50, 0.3, None) * s**-exponent
+        # The trapezoidal rule on 20,000 steps of 1.6e-4 in ln s is good to about 1e-8.
+        assert np.trapezoid(density, s) == pytest.approx(0.3, rel=1e-7)
+
+
+def test_labels_are_spread_without_changing_their_order() -> None:
+    placed = _spread(np.array([1.0, 0.0, 0.05, 0.0, 3.0]), 0.5)
+    assert np.diff(np.sort(placed)).min() >= 0.5 - 1e-12
+    assert (placed[4], placed.argmax()) == (3.0, 4)
+    assert np.all(np.diff(placed[[1, 3, 2, 0]]) > 0)
+    far = np.array([0.0, 2.0, 1.0])
+    np.testing.assert_array_equal(_spread(far, 0.5), far)
+
+
+def test_mean_field_cut_passes_through_the_map(full: Tables) -> None:
+    diagram = read_table(full["phase_diagram"], SCHEMAS["phase_diagram"])
+    # sigma_b = .125 is a row of the map; the curve is a cubic Hermite spline through its values.
+    x, y = _mean_field_cut(diagram, 0.125, (0.8, 1.8))
+    row = diagram[diagram["sigma_b"] == 0.125].sort_values("sigma_w")
+    assert (x[0], x[-1]) == pytest.approx((0.8, 1.8))
+    assert (y[0], y[-1]) == pytest.approx((row["chi_rms"].iloc[0], row["chi_rms"].iloc[-1]))
+    straight = diagram.assign(chi_rms=2 * diagram["sigma_w"] + diagram["sigma_b"])
+    x, y = _mean_field_cut(straight, 0.2, (0.9, 1.7))
+    np.testing.assert_allclose(y, 2 * x + 0.2, rtol=1e-12)
+
+
+def test_decades_are_plain_text() -> None:
+    assert [_decade(v, None) for v in (1.0, 1e-3, 1e12)] == ["10⁰", "10⁻³", "10¹²"]

@@ -1,0 +1,209 @@
+"""The whole DAG: complete, idle the second time, the same after kills and for other cores and block sizes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from quasicrit.tables import SCHEMAS, read_provenance, read_table
+
+from .conftest import REPOSITORY, run, snakemake
+
+FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-4-finite-size-scaling")
+
+
+def tables(folder: Path, name: str) -> pd.DataFrame:
+    """All rows of one kind of table, in an order that does not depend on the blocks they came in."""
+    results = folder / "results"
+    files = sorted(results.glob(f"**/{name}.parquet")) or sorted((results / name).glob("**/*.parquet"))
+    frame = read_table(files, SCHEMAS[name])
+    frame = frame.astype({column: str for column in frame.columns if frame[column].dtype == "category"})
+    return frame.sort_values(list(frame.columns), kind="stable", ignore_index=True)
+
+
+COMPARED = ("activity", "events", "moments", "exponents", "comparisons", "distributions", "cutoffs", "learning", "scaling", "controls", "verdicts", "survival", "susceptibility")  # fmt: skip
+
+
+def test_everything_is_made(smoke: Path) -> None:
+    results = smoke / "results"
+    for figure in FIGURES:
+        for kind in ("pdf", "png", "svg"):
+            assert (results / "figures" / f"{figure}.{kind}").stat().st_size > 5000
+    summary = (results / "summary.md").read_text(encoding="utf-8")
+    for claim in ("P1", "P2", "P3", "P5"):
+        assert f"## {claim}" in summary
+    verdicts = read_table(results / "verdicts.parquet", SCHEMAS["verdicts"])
+    assert set(verdicts["claim"]) == {"P1", "P2", "P3", "P5"}
+    assert (verdicts["sentence"].str.len() > 10).all()
+    measured = verdicts[verdicts["ours"].notna() & verdicts["ci_low"].notna()]
+    assert (measured["ci_low"] <= measured["ci_high"]).all()
+    assert len(measured) > 20
+
+
+def test_tables_say_where_they_come_from(smoke: Path) -> None:
+    files = sorted((smoke / "results").glob("**/*.parquet"))
+    assert len(files) > 60
+    for path in files:
+        details = read_provenance(path)
+        assert len(details["fingerprint"]) == 16
+        assert details["device"] == "cpu"
+    assert not list((smoke / "results").glob("**/*.tmp"))
+
+
+def test_no_exponent_below_ten_widths(smoke: Path) -> None:
+    exponents = tables(smoke, "exponents")
+    shallow = exponents[exponents["protocol"] == "S"]
+    assert len(shallow)
+    assert shallow["exponent"].isna().all()
+    assert shallow["reason"].str.contains("below 10 N").all()
+
+
+def test_units_are_recorded_in_row_groups_of_one_layer(smoke: Path) -> None:
+    (path,) = (smoke / "results" / "activations").glob("**/*.parquet")
+    file = pq.ParquetFile(path)
+    assert file.num_row_groups == 2 * 160
+    assert file.metadata.row_group(0).num_rows == 1
+    assert file.schema_arrow.field("units").type.byte_width == 4 * 16
+
+
+def test_a_second_run_does_nothing(smoke: Path) -> None:
+    again = run(smoke, "--cores", "2")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_changed_window_remakes_no_network(smoke: Path) -> None:
+    planned = run(smoke, "-n", "--config", "criteria={tolerance: 0.2}")
+    text = planned.stdout + planned.stderr
+    assert "fit_exponents" in text
+    assert "propagate_signals" not in text
+    assert "train_networks" not in text
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def jobs_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """Processes of running jobs (Linux): those in the run's group that execute one of its scripts."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+                group = int((entry / "stat").read_text().rpartition(")")[2].split()[2])
+            except (OSError, ValueError):
+                continue
+            if (
+                group == process.pid
+                and b".snakemake/scripts" in line
+                and not line.startswith((b"/bin/sh", b"/bin/bash"))
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the jobs to kill in /proc")
+def test_killed_and_resumed_with_other_blocks_gives_the_same_values(smoke: Path, tmp_path: Path) -> None:
+    """kill -9 of jobs and of the whole run at random moments, one core then two, blocks of another size: bit-equal tables."""
+    rng = random.Random(20260101)
+    settings = ("--config", "block_size=2.0e5")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    killed_jobs = killed_runs = 0
+    for cores in ("1", "2", "2"):
+        command = snakemake(tmp_path, "--cores", cores, "--rerun-incomplete", "--keep-going", *settings)
+        with open(tmp_path / "run.log", "ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+            deadline = time.monotonic() + rng.uniform(12, 25)
+            while time.monotonic() < deadline and process.poll() is None:
+                time.sleep(rng.uniform(1, 4))
+                for pid in jobs_of(process)[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed_jobs += 1
+            if process.poll() is None:
+                kill_group(process)
+                killed_runs += 1
+        assert run(tmp_path, "--unlock").returncode == 0
+    assert killed_jobs >= 2
+    assert killed_runs >= 1
+    for path in (tmp_path / "results").glob("**/[!.]*.parquet"):
+        read_provenance(path)  # nothing half-written under a final name
+    done = run(tmp_path, "--cores", "2", "--rerun-incomplete", *settings)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for name in COMPARED:
+        pd.testing.assert_frame_equal(tables(tmp_path, name), tables(smoke, name), check_exact=True, obj=name)
+    for figure in FIGURES:
+        one, two = ((folder / "results" / "figures" / f"{figure}.svg").read_bytes() for folder in (smoke, tmp_path))
+        assert one == two
+    assert (smoke / "results/summary.md").read_bytes() == (tmp_path / "results/summary.md").read_bytes()
+
+
+def test_an_altered_table_is_named_and_remade(smoke: Path) -> None:
+    path = next((smoke / "results" / "moments").glob("gaussian/W/**/*.parquet"))
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[: len(whole) // 2])
+        failed = run(
+            smoke,
+            "--cores",
+            "1",
+            "--forcerun",
+            "fit_exponents",
+            "--rerun-triggers",
+            "mtime",
+            "--until",
+            "fit_exponents",
+        )
+        text = failed.stdout + failed.stderr
+        assert failed.returncode != 0
+        assert f"{path.relative_to(smoke)}: the file is truncated or altered" in text
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seed=-3", "seed = -3"),
+        ("sead=3", "sead = 3: this key is not known"),
+        ("grids=[]", "at least one grid"),
+        ("training={depth: [many]}", "training.depth"),
+    ],
+)
+def test_bad_configuration_stops_before_the_dag(tmp_path: Path, setting: str, said: str) -> None:
+    failed = run(tmp_path, "-n", "--config", setting)
+    assert failed.returncode == 2
+    assert said in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("preset", [None, "paper.yaml"])
+def test_presets_dry_run(tmp_path: Path, preset: str | None) -> None:
+    planned = run(tmp_path, "-n", "--quiet", preset=preset)
+    assert planned.returncode == 0, planned.stderr[-2000:]
+
+
+def test_slurm_profile_dry_runs(tmp_path: Path) -> None:
+    profile = str(REPOSITORY / "workflow/profiles/slurm")
+    planned = run(tmp_path, "-n", "--quiet", "--workflow-profile", profile)
+    assert planned.returncode == 0, planned.stderr[-2000:]
+
+
+def test_one_figure_as_target(smoke: Path) -> None:
+    planned = run(smoke, "-n", "results/figures/figure-2-phase-diagram.png")
+    assert "Nothing to be done" in planned.stdout + planned.stderr
+
+
+def test_scripts_are_adapters() -> None:
+    for path in (REPOSITORY / "scripts").glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 40, path.name

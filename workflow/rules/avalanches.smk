@@ -1,0 +1,26 @@
+rule detect_avalanches:
+    input:
+        activity=f"{RESULTS}/activity/{PATH}",
+    output:
+        events=f"{RESULTS}/events/{PATH}",
+        shapes=f"{RESULTS}/shapes/{PATH}",
+        moments=f"{RESULTS}/moments/{PATH}",
+    log:
+        f"{RESULTS}/logs/detect_avalanches/{PATH}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/detect_avalanches/{PATH}.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
+    params:
+        block=block_params,
+        group_size=RUN.group_size,
+        shape_folds=RUN.shape_folds,
+        fingerprint=fingerprint("quasicrit.stages.detect"),
+    message:
+        "Avalanches: {wildcards.source}, protocol {wildcards.protocol}, N = {wildcards.width}, L = {wildcards.depth}, "
+        "block {wildcards.block}"
+    script:
+        "../../scripts/detect_avalanches.py"

@@ -1,0 +1,146 @@
+# Helpers only: the typed configuration, its blocks, and what jobs depend on.
+
+import sys
+
+from quasicrit.config import (
+    blocks,
+    load_config,
+    points,
+    training_blocks,
+    training_points,
+)
+from quasicrit.errors import QuasicritError
+from quasicrit.fingerprint import fingerprint
+
+try:
+    RUN = load_config(config)
+except QuasicritError as error:
+    # One sentence, no traceback: the configuration is the user's.
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+RESULTS = RUN.results
+FIGURES = [
+    "figure-1-avalanches",
+    "figure-2-phase-diagram",
+    "figure-4-finite-size-scaling",
+]
+FORMATS = ["pdf", "png", "svg"]
+
+SIMULATED = {(b.source, b.protocol, b.width, b.depth, b.index): b for b in blocks(RUN)}
+LEARNED = {
+    (b.source, b.protocol, b.width, b.depth, b.index): b for b in training_blocks(RUN)
+}
+BLOCKS = SIMULATED | LEARNED
+POINTS = [
+    *points(RUN),
+    *(p for source in ("initial", "trained") for p in training_points(RUN, source)),
+]
+KINDS = sorted({(p.source, p.protocol) for p in POINTS})
+PATH = "{source}/{protocol}/width={width}/depth={depth}/block={block}.parquet"
+UNIT_GRIDS = {grid.name for grid in RUN.grids if grid.record_units}
+
+
+def path_of(stage, block):
+    name = PATH.format(
+        source=block.source,
+        protocol=block.protocol,
+        width=block.width,
+        depth=block.depth,
+        block=block.index,
+    )
+    return f"{RESULTS}/{stage}/{name}"
+
+
+UNIT_FILES = [
+    path_of("activations", b)
+    for b in SIMULATED.values()
+    if b.parts[0][0].grid in UNIT_GRIDS
+]
+
+
+def block_params(wildcards):
+    """What the numbers of one block depend on."""
+    key = (
+        wildcards.source,
+        wildcards.protocol,
+        int(wildcards.width),
+        int(wildcards.depth),
+        int(wildcards.block),
+    )
+    return BLOCKS[key].params()
+
+
+def learned_params(source, wildcards):
+    return LEARNED[source, "S", int(wildcards.width), int(wildcards.depth), 0].params()
+
+
+def training_params(wildcards):
+    t = RUN.training
+    return {
+        **learned_params("trained", wildcards),
+        "steps": t.steps,
+        "learning_rate": t.learning_rate,
+        "batch_size": t.batch_size,
+    }
+
+
+def kind_files(stage):
+    """The files of one stage that hold the points of (source, protocol)."""
+
+    def files(wildcards):
+        kind = (wildcards.source, wildcards.protocol)
+        return [
+            path_of(stage, b) for b in BLOCKS.values() if (b.source, b.protocol) == kind
+        ]
+
+    return files
+
+
+def kind_params(wildcards):
+    from dataclasses import asdict
+
+    kind = (wildcards.source, wildcards.protocol)
+    return {
+        "points": [asdict(p) for p in POINTS if (p.source, p.protocol) == kind],
+        "other_windows": RUN.protocols.other_windows.get(wildcards.protocol, ()),
+        "min_layers_per_width": RUN.protocols.min_layers_per_width,
+        "resamples": RUN.resamples,
+        "tolerance": RUN.criteria.tolerance,
+    }
+
+
+def every(stage, name):
+    """One file per (source, protocol)."""
+    return [
+        f"{RESULTS}/{stage}/{source}/{protocol}/{name}.parquet"
+        for source, protocol in KINDS
+    ]
+
+
+def raster_block():
+    """The block whose trajectories figure 1 shows: the first of protocol T at sigma_c(N) without bias."""
+    wanted = ("gaussian", "T", "critical")
+    found = [
+        b
+        for b in SIMULATED.values()
+        if (b.source, b.protocol, b.parts[0][0].sigma_w_rule) == wanted
+    ]
+    return (found or list(SIMULATED.values()))[0]
+
+
+def memory(megabytes):
+    """Memory in MB, doubled with every attempt."""
+    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+
+
+def minutes(count):
+    return lambda wildcards, attempt: count * 2 ** (attempt - 1)
+
+
+wildcard_constraints:
+    width=r"\d+",
+    depth=r"\d+",
+    block=r"\d+",
+    source=r"[a-z]+",
+    protocol=r"[A-Za-z]+",

@@ -1,0 +1,49 @@
+rule draw_figure:
+    input:
+        points=f"{RESULTS}/points.parquet",
+        exponents=every("exponents", "exponents"),
+        comparisons=every("exponents", "comparisons"),
+        distributions=every("exponents", "distributions"),
+        cutoffs=every("exponents", "cutoffs"),
+        shapes=[path_of("shapes", b) for b in BLOCKS.values()],
+        activity=path_of("activity", raster_block()),
+        events=path_of("events", raster_block()),
+        phase_diagram=f"{RESULTS}/theory/phase_diagram.parquet",
+        lines=f"{RESULTS}/theory/lines.parquet",
+        susceptibility=expand(
+            "{folder}/susceptibility/width={width}.parquet",
+            folder=RESULTS,
+            width=RUN.susceptibility.width,
+        ),
+        survival=expand(
+            "{folder}/survival/width={width}.parquet",
+            folder=RESULTS,
+            width=RUN.survival.width,
+        ),
+        scaling=f"{RESULTS}/scaling/scaling.parquet",
+        controls=f"{RESULTS}/scaling/controls.parquet",
+    output:
+        pdf=report(
+            f"{RESULTS}/figures/{{figure}}.pdf",
+            caption="../report/{figure}.rst",
+            category="Figures",
+        ),
+        png=f"{RESULTS}/figures/{{figure}}.png",
+        svg=f"{RESULTS}/figures/{{figure}}.svg",
+    log:
+        f"{RESULTS}/logs/draw_figure/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_figure/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(10),
+    params:
+        fingerprint=fingerprint("quasicrit.stages.figures"),
+    message:
+        "Figure: {wildcards.figure}"
+    script:
+        "../../scripts/draw_figure.py"

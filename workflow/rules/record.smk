@@ -1,0 +1,80 @@
+rule propagate_signals:
+    output:
+        activity=f"{RESULTS}/activity/{PATH}",
+    log:
+        f"{RESULTS}/logs/propagate_signals/{PATH}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/propagate_signals/{PATH}.tsv"
+    wildcard_constraints:
+        source="gaussian|gram|weights|process",
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(60),
+    params:
+        block=block_params,
+        seed=RUN.seed,
+        group_size=RUN.group_size,
+        fingerprint=fingerprint("quasicrit.stages.propagate"),
+    message:
+        "Signals: {wildcards.source}, protocol {wildcards.protocol}, N = {wildcards.width}, L = {wildcards.depth}, "
+        "block {wildcards.block}"
+    script:
+        "../../scripts/propagate_signals.py"
+
+
+rule record_units:
+    output:
+        activations=f"{RESULTS}/activations/{PATH}",
+    log:
+        f"{RESULTS}/logs/record_units/{PATH}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/record_units/{PATH}.tsv"
+    wildcard_constraints:
+        source="gaussian|weights",
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(60),
+    params:
+        block=block_params,
+        seed=RUN.seed,
+        group_size=RUN.group_size,
+        fingerprint=fingerprint("quasicrit.stages.propagate"),
+    message:
+        "Unit activations: {wildcards.source}, N = {wildcards.width}, L = {wildcards.depth}, block {wildcards.block}"
+    script:
+        "../../scripts/record_units.py"
+
+
+LEARNED_PATH = "S/width={width}/depth={depth}/block=0.parquet"
+
+
+rule record_networks:
+    input:
+        initial=f"{RESULTS}/networks/initial/width={{width}}/depth={{depth}}.safetensors",
+        trained=f"{RESULTS}/networks/trained/width={{width}}/depth={{depth}}.safetensors",
+    output:
+        initial=f"{RESULTS}/activity/initial/{LEARNED_PATH}",
+        trained=f"{RESULTS}/activity/trained/{LEARNED_PATH}",
+    log:
+        f"{RESULTS}/logs/record_networks/width={{width}}_depth={{depth}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/record_networks/width={{width}}_depth={{depth}}.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(60),
+    params:
+        initial=lambda wildcards: learned_params("initial", wildcards),
+        trained=lambda wildcards: learned_params("trained", wildcards),
+        seed=RUN.seed,
+        group_size=RUN.group_size,
+        fingerprint=fingerprint("quasicrit.stages.train"),
+    message:
+        "Recording on digits, before and after training: N = {wildcards.width}, L = {wildcards.depth}"
+    script:
+        "../../scripts/record_networks.py"

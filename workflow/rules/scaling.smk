@@ -1,0 +1,82 @@
+rule measure_scaling:
+    input:
+        points=f"{RESULTS}/points.parquet",
+        exponents=every("exponents", "exponents"),
+        comparisons=every("exponents", "comparisons"),
+        distributions=every("exponents", "distributions"),
+        cutoffs=every("exponents", "cutoffs"),
+        moments=[path_of("moments", b) for b in BLOCKS.values()],
+        shapes=[path_of("shapes", b) for b in BLOCKS.values()],
+        susceptibility=expand(
+            "{folder}/susceptibility/width={width}.parquet",
+            folder=RESULTS,
+            width=RUN.susceptibility.width,
+        ),
+    output:
+        scaling=f"{RESULTS}/scaling/scaling.parquet",
+        controls=f"{RESULTS}/scaling/controls.parquet",
+    log:
+        f"{RESULTS}/logs/measure_scaling.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_scaling.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
+    params:
+        scaling={
+            "criteria": RUN.criteria.model_dump(),
+            "fit_points": RUN.susceptibility.fit_points,
+            "sigma_b": RUN.susceptibility.sigma_b,
+            "resamples": RUN.resamples,
+        },
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.scaling"),
+    message:
+        "Scaling: cut-offs against width, depth and field; ridge; mean profiles; controls"
+    script:
+        "../../scripts/measure_scaling.py"
+
+
+rule judge_claims:
+    input:
+        points=f"{RESULTS}/points.parquet",
+        exponents=every("exponents", "exponents"),
+        cutoffs=every("exponents", "cutoffs"),
+        scaling=f"{RESULTS}/scaling/scaling.parquet",
+        controls=f"{RESULTS}/scaling/controls.parquet",
+        survival=expand(
+            "{folder}/survival/width={width}.parquet",
+            folder=RESULTS,
+            width=RUN.survival.width,
+        ),
+        learning=expand(
+            "{folder}/learning/width={width}/depth={depth}.parquet",
+            folder=RESULTS,
+            width=RUN.training.width,
+            depth=RUN.training.depth,
+        ),
+    output:
+        verdicts=f"{RESULTS}/verdicts.parquet",
+        summary=f"{RESULTS}/summary.md",
+    log:
+        f"{RESULTS}/logs/judge_claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge_claims.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        judge={
+            "criteria": RUN.criteria.model_dump(),
+            "tolerance": RUN.criteria.tolerance,
+            "depth_shift": RUN.criteria.depth_shift,
+        },
+        fingerprint=fingerprint("quasicrit.stages.judge"),
+    message:
+        "Claims P1, P2, P3, P5: verdicts and summary"
+    script:
+        "../../scripts/judge_claims.py"

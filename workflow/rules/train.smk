@@ -1,0 +1,22 @@
+rule train_networks:
+    output:
+        initial=f"{RESULTS}/networks/initial/width={{width}}/depth={{depth}}.safetensors",
+        trained=f"{RESULTS}/networks/trained/width={{width}}/depth={{depth}}.safetensors",
+        learning=f"{RESULTS}/learning/width={{width}}/depth={{depth}}.parquet",
+    log:
+        f"{RESULTS}/logs/train_networks/width={{width}}_depth={{depth}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_networks/width={{width}}_depth={{depth}}.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(120),
+    params:
+        training=training_params,
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.train"),
+    message:
+        "Training on the digits: N = {wildcards.width}, L = {wildcards.depth}"
+    script:
+        "../../scripts/train_networks.py"
