@@ -44,7 +44,8 @@ resume: setup
 	@$(MAKE) --no-print-directory figures
 
 test: setup
-	@$(BIN)/pytest -q tests
+	@$(BIN)/pytest -q -n 2 tests/unit tests/statistical
+	@$(BIN)/pytest -q tests/workflow
 
 lint: setup
 	$(BIN)/ruff check .

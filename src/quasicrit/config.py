@@ -65,6 +65,7 @@ class Grid(_Model):
     nets: Count
     inputs: Count = 1
     window: Window | None = None
+    vary_window: bool = True
     record_units: bool = False
 
     @field_validator("activation", "width", "depth", "sigma_b")
@@ -136,7 +137,7 @@ class Grid(_Model):
 class Protocols(_Model):
     """The constants of the avalanche protocols (PHYSICS: W weak, T strong input, F fixed depth, S shallow)."""
 
-    weak_m0: Annotated[float, Field(gt=0, le=1e-6)] = 1e-12
+    weak_m0: Annotated[float, Field(gt=0, le=1e-9)] = 1e-12
     kappa: Annotated[float, Field(ge=0.05, le=0.2)] = 0.2
     min_layers_per_width: Annotated[int, Field(ge=1)] = 10
     windows: dict[ProtocolName, Window]
@@ -362,6 +363,7 @@ def training_points(config: Config, source: str) -> list[Point]:
             level=None,
             step_sd=_step_sd("tanh", "gaussian", width),
             window=(1, depth),
+            vary_window=False,
             exponents=False,
         )
         for width in training.width
@@ -427,6 +429,7 @@ def _grid_points(config: Config, grid: Grid) -> Iterator[Point]:
                     level=level,
                     step_sd=1.0 if process in ("iid", "ar1") else _step_sd(activation, init, width),
                     window=window,
+                    vary_window=grid.vary_window,
                     exponents=depth >= protocols.min_layers_per_width * width,
                 )
 

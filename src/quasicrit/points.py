@@ -40,6 +40,7 @@ class Point:
     level: float | None
     step_sd: float
     window: tuple[int, int]
+    vary_window: bool
     exponents: bool
 
     @staticmethod

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from quasicrit.errors import ConfigError
-from quasicrit.networks.datasets import load_digits_split
+from quasicrit.networks.datasets import _digits, load_digits_split
 
 
 def test_shapes_and_scale() -> None:
@@ -54,3 +54,10 @@ def test_split_follows_the_seed() -> None:
 def test_impossible_split_is_refused(n_test: int) -> None:
     with pytest.raises(ConfigError, match=rf"n_test = {n_test} .* from 1 to 1796"):
         load_digits_split(7, n_test=n_test)
+
+
+def test_the_file_read_is_what_scikit_learn_loads() -> None:
+    images, labels = _digits()
+    wanted_images, wanted_labels = load_digits(return_X_y=True)
+    np.testing.assert_array_equal(images, wanted_images)
+    np.testing.assert_array_equal(labels, wanted_labels)

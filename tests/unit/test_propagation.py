@@ -161,7 +161,7 @@ def test_parallel_inputs_have_no_gram_root() -> None:
 
 
 def test_survivors_against_a_plain_count() -> None:
-    """Every signal followed to the end, without dropping any: the same share within 5 standard errors."""
+    """Every signal of the one-input chain followed to the end, none dropped: the same share within 5 standard errors."""
     width, depth, seeds = 16, 20, 20_000
     sigma_w = sigma_c("tanh", width)
     counted = count_survivors("tanh", sigma_w, width, (5, depth), seeds, 1e-12, 3, ("s",))
@@ -171,6 +171,13 @@ def test_survivors_against_a_plain_count() -> None:
         plain = above[:, :at].all(1).mean()
         error = math.sqrt(plain * (1 - plain) * (1 / len(m) + 1 / seeds))
         assert abs(survivors / seeds - plain) < 5 * error
+
+
+def test_survival_names_what_it_cannot_count() -> None:
+    with pytest.raises(PropagationError, match="kink"):
+        count_survivors("relu", 1.4, 16, (4,), 10, 1e-12, 1, ("s",))
+    with pytest.raises(PropagationError, match="not weak"):
+        count_survivors("tanh", 1.0, 16, (4,), 10, 1e-3, 1, ("s",))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "erf"])

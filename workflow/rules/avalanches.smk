@@ -9,6 +9,7 @@ rule detect_avalanches:
         f"{RESULTS}/logs/detect_avalanches/{PATH}.log",
     benchmark:
         f"{RESULTS}/benchmarks/detect_avalanches/{PATH}.tsv"
+    priority: 20
     conda:
         "../../envs/quasicrit.yaml"
     resources:

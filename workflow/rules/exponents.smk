@@ -11,6 +11,7 @@ rule fit_exponents:
         f"{RESULTS}/logs/fit_exponents/{{source}}_{{protocol}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fit_exponents/{{source}}_{{protocol}}.tsv"
+    priority: 30
     conda:
         "../../envs/quasicrit.yaml"
     resources:

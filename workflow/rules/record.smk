@@ -7,6 +7,7 @@ rule propagate_signals:
         f"{RESULTS}/benchmarks/propagate_signals/{PATH}.tsv"
     wildcard_constraints:
         source="gaussian|gram|weights|process",
+    priority: 10
     conda:
         "../../envs/quasicrit.yaml"
     resources:

@@ -10,7 +10,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import seaborn
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -171,7 +170,7 @@ def signed(value: float) -> str:
 
 def ordered(count: int, cmap: str = "viridis") -> list[Any]:
     """Colours for an ordered set of sizes, dark to light, without the palest."""
-    palette = seaborn.color_palette(cmap, as_cmap=True)
+    palette = matplotlib.colormaps[cmap]
     return [palette(x) for x in np.linspace(0.0, 0.82, max(count, 2))][:count]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
@@ -107,7 +108,7 @@ def _stability(ax: Axes, picture: TailPicture) -> None:
         picture.high_ends,
         np.ma.masked_invalid(picture.exponents),
         norm=colours,
-        cmap="RdBu_r",
+        cmap=seaborn.color_palette("vlag", as_cmap=True),
         shading="nearest",
         rasterized=True,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +44,7 @@ def load_digits_split(root_seed: int, n_test: int = 360) -> ImageData:
     with scikit-learn.
     """
     # scikit-learn takes a second to import: only who reads the images pays for it.
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
+    images, labels = _digits()
     n_samples, dim = images.shape
     if not 1 <= n_test < n_samples:
         raise ConfigError(
@@ -63,3 +63,20 @@ def load_digits_split(root_seed: int, n_test: int = 360) -> ImageData:
         n_classes=int(labels.max()) + 1,
         name="digits",
     )
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Images [1797, 64] and labels of scikit-learn's digits, read from the file that the library ships.
+
+    Importing scikit-learn to read it takes longer than many a job trains; where the file is not found, the library is asked.
+    """
+    package = importlib.util.find_spec("sklearn")
+    folders = list(package.submodule_search_locations or []) if package else []
+    file = Path(folders[0]) / "datasets" / "data" / "digits.csv.gz" if folders else Path("missing")
+    if file.is_file():
+        table = np.loadtxt(file, delimiter=",")
+        return table[:, :-1], table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return images, labels

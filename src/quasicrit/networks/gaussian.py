@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quasicrit.errors import PropagationError
 from quasicrit.networks.chain import apply_in_place
 from quasicrit.rng import generator, normal_float32
+from quasicrit.theory import get_activation
 
 __all__ = ["SurvivalCount", "count_survivors", "pathwise_susceptibility"]
 
@@ -35,20 +37,26 @@ def count_survivors(
 ) -> SurvivalCount:
     """Count weak seeds m_0 = ``m0`` whose m_l > m_0 for every l = 1 … L, for each L in ``depths``.
 
-    The exact one-input chain at sigma_b = 0; a signal that has fallen to its start is dropped, so that the work
-    per seed is Σ_l P(N, l) ~ √L layers. Seeds are drawn in groups of ``group``, each with its own generator.
+    At sigma_b = 0 a weak signal is multiplied by sigma_w² phi'(0)² chi²_N/N per layer, to a relative error of the order of
+    its own strength (m0 ≤ 1e-9 is asked for): one gamma variate a layer. A signal that has fallen to its start is dropped, so
+    that the work per seed is Σ_l P(N, l) ~ √L layers. Seeds are drawn in groups of ``group``, each with its own generator.
+
+    Raises PropagationError for an activation with a kink at 0, whose step is another, or an m0 that is not weak.
     """
-    phi = apply_in_place(activation)
+    phi = get_activation(activation)
+    if phi.slope_left != phi.slope_right:
+        raise PropagationError(
+            f"activation {activation!r} has a kink at 0; survival needs one slope there, as tanh has"
+        )
+    if not 0 < m0 <= 1e-9:
+        raise PropagationError(f"m0 = {m0:g} is not weak; survival of a weak seed needs 0 < m0 <= 1e-9")
     marks = set(depths)
     alive_at = dict.fromkeys(depths, 0)
     for index in range(math.ceil(seeds / group)):
         rng = generator(root_seed, *key, index)
         ratio = np.ones(min(group, seeds - index * group))  # m_l / m_0
         for layer in range(1, max(depths) + 1):
-            h = normal_float32(rng, (len(ratio), width))
-            h *= np.sqrt(sigma_w**2 * m0 * ratio).astype(np.float32)[:, None]
-            phi(h)
-            ratio = np.einsum("ij,ij->i", h, h).astype(np.float64) / (width * m0)
+            ratio = ratio * ((sigma_w * phi.slope_right) ** 2 * 2 / width) * rng.standard_gamma(width / 2, len(ratio))
             ratio = ratio[ratio > 1]
             if layer in marks:
                 alive_at[layer] += len(ratio)
@@ -108,6 +116,4 @@ def pathwise_susceptibility(
 
 
 def _slope(activation: str, h: np.ndarray) -> np.ndarray:
-    from quasicrit.theory import get_activation  # scipy loads slowly: only where its functions are used
-
     return np.asarray(get_activation(activation).dphi(h), dtype=np.float32)

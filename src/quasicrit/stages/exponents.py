@@ -82,7 +82,7 @@ def _by_point(columns: Mapping[str, Any], keep: np.ndarray, order: Sequence[str]
 def _windows(point: Point, others: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
     """The primary window, then the declared others that fit under it in this point's layers."""
     made = [tuple(point.window)]
-    for low, high in others:
+    for low, high in others if point.vary_window else ():
         window = (int(low), point.width if high == "width" else int(high))
         if window[1] > 2 * window[0] and window[1] <= point.window[1] and window not in made:
             made.append(window)
@@ -144,10 +144,11 @@ def _exponent_rows(
     low_s, high_s = result.size_window
     sizes = size[(size >= low_s) & (size <= high_s)]
     ranges = {"tau_s": (low_s, high_s, result.n_sizes, sizes.max())}
-    distance = {
-        "tau_d": fit_power_law(duration, kind="discrete", xmin=window[0], xmax=window[1], offset=0.5).ks,
-        "tau_s": fit_power_law(size, kind="continuous", xmin=low_s, xmax=high_s).ks,
-    }
+    distance = {}
+    if primary:
+        low, high = window
+        distance["tau_d"] = fit_power_law(duration, kind="discrete", xmin=low, xmax=high, offset=0.5).ks
+        distance["tau_s"] = fit_power_law(size, kind="continuous", xmin=low_s, xmax=high_s).ks
     made = []
     for name in ("tau_d", "tau_s", "gamma", "gamma_predicted", "difference"):
         estimate = getattr(result, name)

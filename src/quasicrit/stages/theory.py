@@ -61,7 +61,7 @@ def solve_theory(
                 top = ridge(_ACTIVATION, order, float(at))
                 add(f"ridge_{order}", at, 0, top.sigma_w, top.susceptibility)
     for depth in depths:
-        for at in np.linspace(sigma_b[0], sigma_b[1], 11):
+        for at in np.linspace(sigma_b[0], sigma_b[1], 6):
             add("j0", at, depth, j0(_ACTIVATION, depth, float(at)), None)
             top = depth_ridge(_ACTIVATION, "m", depth, float(at))
             add("ridge_m", at, depth, top.sigma_w, top.susceptibility)
