@@ -168,8 +168,10 @@ def reduced(
         )
     full = (x * np.exp(log_scale)[..., None]).astype(np.float32) if units else None
     np.abs(x, out=x)
-    mean_abs = x.mean(-1) * np.exp(np.maximum(log_scale, -700))
+    # Products with a vector of ones: several times faster than mean and count_nonzero along the last axis.
+    rows, ones = x.reshape(-1, x.shape[-1]), np.full(x.shape[-1], 1 / x.shape[-1], x.dtype)
+    mean_abs = (rows @ ones).reshape(log_m.shape) * np.exp(np.maximum(log_scale, -700))
     level = np.zeros_like(log_m) if signals.activation == "relu" else 0.1 * np.exp(0.5 * log_m - log_scale)
-    active = np.count_nonzero(x > level[..., None].astype(x.dtype), axis=-1) / x.shape[-1]
+    active = ((rows > level.reshape(-1, 1).astype(x.dtype)).astype(x.dtype) @ ones).reshape(log_m.shape)
     log_m, mean_abs, active = (v.transpose(1, 2, 0).astype(np.float32) for v in (log_m, mean_abs, active))
     return Layers(first, log_m, mean_abs, active, units=full, jitter=jitter)
