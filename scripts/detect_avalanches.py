@@ -9,6 +9,5 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.output.shapes,
         snakemake.output.moments,
         snakemake.params.group_size,
-        snakemake.params.shape_folds,
         details,
     )

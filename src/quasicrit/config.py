@@ -241,7 +241,6 @@ class Config(_Model):
     group_size: Annotated[int, Field(ge=16, multiple_of=16)] = 64
     block_size: Positive = 1e9
     resamples: Annotated[int, Field(ge=100)] = 400
-    shape_folds: Annotated[int, Field(ge=5, le=100)] = 20
     protocols: Protocols
     grids: tuple[Grid, ...]
     theory: Theory = Theory()

@@ -111,7 +111,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "shapes": _schema(
         *_SOURCE,
-        _field("fold", pa.int32(), "net modulo the number of folds (for the jackknife)"),
+        _field("fold", pa.int32(), "group of networks (one random stream), left out in turn by the jackknife"),
         _field("duration_low", pa.int32(), "smallest duration of the bin", "layers"),
         _field("duration_high", pa.int32(), "largest duration of the bin", "layers"),
         _field("phase", pa.float64(), "t/T at the centre of the phase bin"),

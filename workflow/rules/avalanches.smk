@@ -18,7 +18,6 @@ rule detect_avalanches:
     params:
         block=block_params,
         group_size=RUN.group_size,
-        shape_folds=RUN.shape_folds,
         fingerprint=fingerprint("quasicrit.stages.detect"),
     message:
         "Avalanches: {wildcards.source}, protocol {wildcards.protocol}, N = {wildcards.width}, L = {wildcards.depth}, "

@@ -47,7 +47,7 @@ __all__ = ["AvalancheTables", "draw_avalanches"]
 #: Grids of the configuration that hold the weak-signal (W) and strong-input (T) nets at sigma_c(N).
 _WEAK = ("weak", "weak_64", "weak_128")
 _STRONG = ("strong_64", "strong_128")
-_RASTER_NETS = 20
+_RASTER_NETS = 16
 _DASHES = ("--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
 #: Exponents of Brownian excursions, and the two that the paper (arXiv:2509.22649) reports.
 _BROWNIAN = {"tau_d": 1.5, "tau_s": 4 / 3, "gamma": 1.5}

@@ -42,7 +42,6 @@ def detect_block(
     shapes: Path | str,
     moments: Path | str,
     group_size: int,
-    shape_folds: int,
     details: Mapping[str, Any],
 ) -> None:
     """Detect the avalanches of every point of a block, by its protocol (PHYSICS.md 3).
@@ -70,7 +69,7 @@ def detect_block(
                 moment_writer.write(_moments(point, length, found.events, nets, net, sd))
                 if length == point.depth:
                     event_writer.write(_event_rows(point, found, net, number, sd))
-                    shape_writer.write(_shape_rows(point, signal, found, net, shape_folds))
+                    shape_writer.write(_shape_rows(point, signal, found, net // group_size))
 
 
 def read_activity(path: Path | str, parts: Sequence[tuple[Point, int, int]], group_size: int) -> np.ndarray:
@@ -161,17 +160,21 @@ def _event_rows(point: Point, found: _Found, net: np.ndarray, number: np.ndarray
     )
 
 
-def _shape_rows(point: Point, signal: np.ndarray, found: _Found, net: np.ndarray, folds: int) -> dict[str, Any]:
+def _shape_rows(point: Point, signal: np.ndarray, found: _Found, group: np.ndarray) -> dict[str, Any]:
     bins = duration_bins(*point.window) if point.protocol != "layerwise" else np.empty((0, 2), np.int64)
     y = np.ascontiguousarray(signal[:, found.burn_in - 1 :])
-    profiles = mean_profiles(y, found.threshold, found.events, net % folds, folds, bins, point.step_sd)
+    # A fold is a group of networks: groups are never cut, so the sums do not depend on the blocks.
+    first = int(group[0])
+    profiles = mean_profiles(
+        y, found.threshold, found.events, group - first, int(group[-1]) - first + 1, bins, point.step_sd
+    )
     fold, chosen = np.nonzero(profiles.n)
     n, phases = profiles.n[fold, chosen], len(PHASES)
     return {
         "source": point.source,
         "protocol": point.protocol,
         "point_id": point.point_id,
-        "fold": np.repeat(fold, phases),
+        "fold": np.repeat(fold + first, phases),
         "duration_low": np.repeat(bins[chosen, 0], phases),
         "duration_high": np.repeat(bins[chosen, 1], phases),
         "phase": np.tile(PHASES, len(fold)),

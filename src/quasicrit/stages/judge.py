@@ -274,7 +274,13 @@ def _scaling_claim(scaling: pd.DataFrame, survival: pd.DataFrame, depth_shift: f
     for row in scaling[scaling["analysis"] == "depth_shift"].itertuples():
         settled = pd.notna(row.ci_high) and max(abs(row.ci_low), abs(row.ci_high)) <= depth_shift
         beyond = pd.notna(row.ci_low) and (row.ci_low > depth_shift or row.ci_high < -depth_shift)
-        word = "is settled" if settled else "still moves" if beyond else "is not decided: the interval reaches beyond the limit"
+        word = (
+            "is settled"
+            if settled
+            else "still moves"
+            if beyond
+            else "is not decided: the interval reaches beyond the limit"
+        )
         width = str(row.quantity).replace("=", " = ")
         rows.append(
             _row(
