@@ -147,32 +147,6 @@ def test_killed_and_resumed_with_other_blocks_gives_the_same_values(smoke: Path,
     assert (smoke / "results/summary.md").read_bytes() == (tmp_path / "results/summary.md").read_bytes()
 
 
-def test_an_altered_table_is_named_and_remade(smoke: Path) -> None:
-    path = next((smoke / "results" / "moments").glob("gaussian/W/**/*.parquet"))
-    whole = path.read_bytes()
-    try:
-        path.write_bytes(whole[: len(whole) // 2])
-        failed = run(
-            smoke,
-            "--cores",
-            "1",
-            "--forcerun",
-            "fit_exponents",
-            "--rerun-triggers",
-            "mtime",
-            "--until",
-            "fit_exponents",
-        )
-        text = failed.stdout + failed.stderr
-        assert failed.returncode != 0
-        assert f"{path.relative_to(smoke)}: the file is truncated or altered" in text
-    finally:
-        path.unlink()
-    mended = run(smoke, "--cores", "2")
-    assert mended.returncode == 0, mended.stderr[-4000:]
-    assert path.read_bytes() == whole
-
-
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

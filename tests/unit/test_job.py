@@ -1,0 +1,39 @@
+"""What a job does with an error: one sentence and exit code 2 for the user's, a traceback for a bug."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quasicrit.stages.job import job
+from quasicrit.tables import SCHEMAS, read_table, write_table
+
+
+def test_an_altered_table_ends_a_job_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, log = tmp_path / "survival.parquet", tmp_path / "logs" / "job.log"
+    row = dict.fromkeys(SCHEMAS["survival"].names, 1) | {"activation": "tanh"}
+    write_table(table, SCHEMAS["survival"], [row], {})
+    table.write_bytes(table.read_bytes()[:-40])
+    with pytest.raises(SystemExit) as end, job(str(log), {"seed": 1}):
+        read_table(table, SCHEMAS["survival"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{table}: the file is truncated or altered")
+    assert said.count("\n") == 1
+    assert log.read_text(encoding="utf-8") == said
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(SystemExit) as end, job(str(tmp_path / "job.log"), {}):
+        write_table(tmp_path / "file" / "t.parquet", SCHEMAS["survival"], [], {})
+    assert end.value.code == 2
+    assert "cannot be read or written" in capsys.readouterr().err
+
+
+def test_a_bug_shows_its_traceback_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with pytest.raises(ZeroDivisionError), job(str(log), {}):
+        1 / 0  # noqa: B018
+    assert "ZeroDivisionError" in log.read_text(encoding="utf-8")
