@@ -46,7 +46,7 @@ def test_brownian_excursions() -> None:
 
 
 def test_intervals_cover() -> None:
-    """tau_d of 200 ensembles of 300 nets: 95 % intervals hold 3/2 in 200 × .95 ± 3 √(200 × .95 × .05) = 181 or more."""
+    """200 ensembles of 300 nets: 95 % intervals hold the exact exponents in 200 × .95 ± 3 √(200 × .95 × .05) = 181 or more."""
     held = {"tau_d": 0, "tau_s": 0, "gamma": 0}
     truth = {"tau_d": 1.5, "tau_s": 4 / 3, "gamma": 1.5}
     for seed in range(200):
@@ -57,10 +57,7 @@ def test_intervals_cover() -> None:
         for name in held:
             estimate = getattr(found, name)
             held[name] += estimate.ci_low <= truth[name] <= estimate.ci_high
-    # Windows of 8 to 150 layers keep a bias of .01 in tau_s and gamma: 170 allows for it.
-    assert held["tau_d"] >= 179
-    assert held["tau_s"] >= 165
-    assert held["gamma"] >= 165
+    assert min(held.values()) >= 181, held
 
 
 def test_small_data_are_undecided() -> None:

@@ -2,7 +2,6 @@ rule draw_figure:
     input:
         points=f"{RESULTS}/points.parquet",
         exponents=every("exponents", "exponents"),
-        comparisons=every("exponents", "comparisons"),
         distributions=every("exponents", "distributions"),
         cutoffs=every("exponents", "cutoffs"),
         shapes=[path_of("shapes", b) for b in BLOCKS.values()],
@@ -21,7 +20,6 @@ rule draw_figure:
             width=RUN.survival.width,
         ),
         scaling=f"{RESULTS}/scaling/scaling.parquet",
-        controls=f"{RESULTS}/scaling/controls.parquet",
     output:
         pdf=report(
             f"{RESULTS}/figures/{{figure}}.pdf",

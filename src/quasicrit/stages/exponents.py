@@ -227,7 +227,6 @@ def _distribution_rows(point: Point, size: np.ndarray, duration: np.ndarray, net
     with np.errstate(divide="ignore", invalid="ignore"):
         by_bin = np.bincount(column, weights=size, minlength=len(width))
         mean = by_bin / n
-        squares = np.zeros(len(width))
         sums = np.bincount(net_code * len(width) + column, weights=size, minlength=k * len(width)).reshape(k, -1)
         counts = np.bincount(net_code * len(width) + column, minlength=k * len(width)).reshape(k, -1)
         squares = ((sums - mean * counts) ** 2).sum(0)
