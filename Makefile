@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper resume test lint lock schema benchmarks clean
+.PHONY: setup figures paper resume test lint lock schema benchmarks calibrate critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -50,12 +50,23 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/rules workflow/calibration.smk
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --snakefile workflow/calibration.smk --lint
 
 benchmarks: setup
 	@$(BIN)/python -m tests.benchmarks
+
+# The error bars and verdicts of the tail fits on processes with known answers: half an hour on two cores, resumable.
+calibrate: setup
+	@OMP_NUM_THREADS=1 $(BIN)/snakemake --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
+		--rerun-incomplete --quiet host reason
+	@$(BIN)/python -m tests.make_calibration_table
+	@echo "Every cell: results/calibration/calibration.md   Summary: README.md"
+
+critical-values: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.make_critical_values
 
 # Torch and its CUDA libraries stay outside the hashed lock: its CPU and CUDA builds carry different hashes.
 OUTSIDE := torch triton $(addprefix cuda-,bindings pathfinder toolkit) $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc \

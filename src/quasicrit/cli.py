@@ -162,6 +162,9 @@ def fit(
     xmin: Annotated[float | None, typer.Option(help="Lower end of the window. Default: the smallest.")] = None,
     xmax: Annotated[float | None, typer.Option(help="Upper end of the window. Default: open.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Choose xmin by the smallest KS distance.")] = False,
+    search_range: Annotated[
+        bool, typer.Option("--search-range", help="Choose the widest window on which a power law passes.")
+    ] = False,
     offset: Annotated[float, typer.Option(help="Fit (x + offset)^-exponent; 0.5 for durations.")] = 0.0,
     cluster: _Cluster = None,
     resamples: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap resamples.")] = 200,
@@ -170,6 +173,8 @@ def fit(
     as_json: _Json = False,
 ) -> _Shown:
     """Fit a power law, test it, and compare it with what else it could be."""
+    if search and search_range:
+        raise typer.BadParameter("give --search (of xmin) or --search-range (of both ends), not both")
     from quasicrit.stages.fit_table import fit_table
 
     made = fit_table(
@@ -178,7 +183,7 @@ def fit(
         kind=kind,
         xmin=xmin,
         xmax=xmax,
-        search=search,
+        search="xmin" if search else "range" if search_range else "none",
         offset=offset,
         cluster=cluster,
         resamples=resamples,

@@ -155,4 +155,4 @@ def test_verdicts_ask_for_all_comparisons() -> None:
     with pytest.raises(FitError, match="needs the comparisons with exponential"):
         judge(fit, 0.5, {})
     with pytest.raises(FitError, match="not both"):
-        analyse_tail(x, xmin=1.0, search=True, rng=generator(9, "both"))
+        analyse_tail(x, xmin=1.0, search="xmin", rng=generator(9, "both"))

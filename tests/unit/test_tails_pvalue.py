@@ -68,7 +68,7 @@ def test_selection_of_xmin_is_part_of_the_null() -> None:
         found = search_xmin(x)
         fit = fit_power_law(x, xmin=found.xmin)
         assert fit.ks == pytest.approx(found.ks, abs=1e-9)
-        p[index] = p_value(x, fit, searched=True, n_resamples=19, rng=rng)
+        p[index] = p_value(x, fit, search="xmin", n_resamples=19, rng=rng)
     # Multiples of 1/20; binomial s.d. .047 at .1, .079 at .5.
     assert (p <= 0.1).mean() < 0.1 + 4 * 0.047
     assert (p <= 0.5).mean() == pytest.approx(0.5, abs=4 * 0.079)
@@ -82,7 +82,7 @@ def test_what_is_no_power_law_is_rejected() -> None:
     fit = fit_power_law(x, xmin=1.0)
     assert p_value(x, fit, n_resamples=99, rng=rng) == pytest.approx(0.01)
     assert p_value(x, fit, clusters=labels, n_resamples=99, rng=rng) == pytest.approx(0.01)
-    assert p_value(x, fit, clusters=labels, searched=True, n_resamples=19, rng=rng) == pytest.approx(0.05)
+    assert p_value(x, fit, clusters=labels, search="xmin", n_resamples=19, rng=rng) == pytest.approx(0.05)
 
 
 def test_design_effect_of_repeats() -> None:

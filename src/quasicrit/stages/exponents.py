@@ -15,7 +15,7 @@ from quasicrit.rng import generator
 from quasicrit.scaling import Crackling, crackling, log_bins
 from quasicrit.statistics import cluster_weights, percentile_interval
 from quasicrit.tables import SCHEMAS, read_arrays, write_table
-from quasicrit.tails import compare_alternatives, fit_power_law
+from quasicrit.tails import ALTERNATIVES, compare_alternatives, fit_power_law, p_value
 
 __all__ = ["fit_exponents"]
 
@@ -135,7 +135,7 @@ def _exponent_rows(
             except FitError as error:
                 reason = str(error)
     if result is None:
-        blank = dict.fromkeys(("exponent", "ci_low", "ci_high", "xmin", "xmax", "decades", "ks"))
+        blank = dict.fromkeys(("exponent", "ci_low", "ci_high", "xmin", "xmax", "decades", "ks", "p_value"))
         return [
             {**common, **blank, "quantity": name, "n_events": 0, "n_nets": 0, "reason": reason}
             for name in ("tau_d", "tau_s", "gamma", "gamma_predicted", "difference")
@@ -144,11 +144,16 @@ def _exponent_rows(
     low_s, high_s = result.size_window
     sizes = size[(size >= low_s) & (size <= high_s)]
     ranges = {"tau_s": (low_s, high_s, result.n_sizes, sizes.max())}
-    distance = {}
+    fitness = {}
     if primary:
-        low, high = window
-        distance["tau_d"] = fit_power_law(duration, kind="discrete", xmin=low, xmax=high, offset=0.5).ks
-        distance["tau_s"] = fit_power_law(size, kind="continuous", xmin=low_s, xmax=high_s).ks
+        laws = {
+            "tau_d": (duration, fit_power_law(duration, kind="discrete", xmin=window[0], xmax=window[1], offset=0.5)),
+            "tau_s": (size, fit_power_law(size, kind="continuous", xmin=low_s, xmax=high_s)),
+        }
+        for name, (values, law) in laws.items():
+            rng = generator(seed, "p-value", point.source, point.protocol, point.point_id, name)
+            p = p_value(values, law, clusters=net, n_resamples=params["resamples"], rng=rng)
+            fitness[name] = {"ks": law.ks, "p_value": p}
     made = []
     for name in ("tau_d", "tau_s", "gamma", "gamma_predicted", "difference"):
         estimate = getattr(result, name)
@@ -165,7 +170,7 @@ def _exponent_rows(
                 "n_events": n,
                 "n_nets": result.n_clusters,
                 "decades": math.log10(min(high, largest) / low),
-                "ks": distance.get(name),
+                **fitness.get(name, {"ks": None, "p_value": None}),
                 "reason": "",
             }
         )
@@ -173,25 +178,31 @@ def _exponent_rows(
 
 
 def _comparison_rows(point: Point, duration: np.ndarray, net: np.ndarray) -> list[dict[str, Any]]:
-    """Power law against exponential on the primary window of durations, its variance over networks."""
-    blank = {"log_likelihood_ratio": None, "p_value": None, "favours": "neither"}
-    row = {**_names(point), "quantity": "tau_d", "alternative": "exponential"}
+    """Power law against its alternatives on the primary window of durations, variances over networks."""
+    row = {**_names(point), "quantity": "tau_d"}
+
+    def without(reason: str) -> list[dict[str, Any]]:
+        blank = {"log_likelihood_ratio": None, "p_value": None, "favours": "neither", "reason": reason}
+        return [{**row, "alternative": name, **blank} for name in ALTERNATIVES]
+
     if not point.exponents:
-        return [{**row, **blank, "reason": "no exponent below the least depth"}]
+        return without("no exponent below the least depth")
     low, high = point.window
     try:
         fit = fit_power_law(duration, kind="discrete", xmin=low, xmax=high, offset=0.5)
-        found = compare_alternatives(duration, fit, clusters=net, families=("exponential",))["exponential"]
+        found = compare_alternatives(duration, fit, clusters=net)
     except FitError as error:
-        return [{**row, **blank, "reason": str(error)}]
+        return without(str(error))
     return [
         {
             **row,
-            "log_likelihood_ratio": found.log_likelihood_ratio,
-            "p_value": found.p_value,
-            "favours": found.favours,
+            "alternative": name,
+            "log_likelihood_ratio": other.log_likelihood_ratio,
+            "p_value": other.p_value,
+            "favours": other.favours,
             "reason": "",
         }
+        for name, other in found.items()
     ]
 
 

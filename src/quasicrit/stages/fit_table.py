@@ -11,14 +11,12 @@ import numpy as np
 from quasicrit.errors import FitError
 from quasicrit.rng import generator
 from quasicrit.stages.user_table import UserEvents, answer, read_events, table_name
-from quasicrit.tails import Distribution, PowerLawFit, TailAnalysis, analyse_tail, power_law_exponents
+from quasicrit.tails import Distribution, PowerLawFit, Search, TailAnalysis, analyse_tail, stability_map
 
 __all__ = ["fit_table"]
 
-#: Of the picture: bins in a decade, ends of windows tried on each side, fewest events in such a window.
+#: Bins in a decade of the picture.
 _BINS = 8
-_ENDS = 32
-_LEAST = 50
 _SUFFIXES = (".pdf", ".png", ".svg")
 
 
@@ -29,7 +27,7 @@ def fit_table(
     kind: str = "auto",
     xmin: float | None = None,
     xmax: float | None = None,
-    search: bool = False,
+    search: Search = "none",
     offset: float = 0.0,
     cluster: str | None = None,
     resamples: int = 200,
@@ -68,6 +66,9 @@ def fit_table(
     if plot is not None:
         _draw(plot, column, events, values, found)
     missing = {} if events.cluster else {"n_clusters": events.reason, "cluster": events.reason}
+    if not math.isfinite(found.drift.error):
+        why = "the window has too few distinct values to see a curvature"
+        missing |= {"drift.value": why, "drift.error": why}
     return answer(
         {
             "column": column,
@@ -84,6 +85,7 @@ def fit_table(
             "cluster": events.cluster,
             "n_clusters": fit.n_clusters,
             "decades": fit.decades,
+            "populated_decades": fit.populated_decades,
             "ks": fit.ks,
             "p_value": found.p_value,
             "comparisons": {
@@ -94,9 +96,16 @@ def fit_table(
                 }
                 for name, other in found.comparisons.items()
             },
+            "drift": {
+                "value": found.drift.value if math.isfinite(found.drift.error) else math.nan,
+                "error": found.drift.error if math.isfinite(found.drift.error) else math.nan,
+            },
             "verdict": found.verdict.verdict,
             "verdict_reasons": list(found.verdict.reasons),
-            "xmin_searched": found.searched,
+            "limited_by": list(found.verdict.limited_by),
+            "search": found.search,
+            "xmin_searched": found.search != "none",
+            "n_beyond": found.n_beyond,
             "resamples": resamples,
             "seed": seed,
             "notes": list(events.notes),
@@ -111,7 +120,8 @@ def _draw(plot: str, column: str, events: UserEvents, values: np.ndarray, found:
 
     fit = found.fit
     u, density, error, inside = _density(values, events.clusters, fit)
-    low, high, exponents = _stability(values, fit)
+    stable = stability_map(values, kind=fit.kind, offset=fit.offset)
+    ends = np.isfinite(stable.xmaxs)
     share = fit.n / len(values)
     top = min(fit.xmax, float(values.max()))
     x = np.geomspace(fit.xmin + fit.offset, top + fit.offset, 300) - fit.offset
@@ -135,9 +145,9 @@ def _draw(plot: str, column: str, events: UserEvents, values: np.ndarray, found:
             exponent=fit.exponent,
             ci_low=fit.ci_low,
             ci_high=fit.ci_high,
-            low_ends=low,
-            high_ends=high,
-            exponents=exponents,
+            low_ends=stable.xmins + fit.offset,
+            high_ends=stable.xmaxs[ends] + fit.offset,
+            exponents=stable.exponents[:, ends].T,
         ),
     )
 
@@ -181,31 +191,3 @@ def _density(
     centre = np.sqrt(edges[:-1] * last)
     inside = (centre >= fit.xmin + fit.offset) & (centre <= fit.xmax + fit.offset)
     return centre, share / width, spread / width, inside
-
-
-def _stability(values: np.ndarray, fit: PowerLawFit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The exponent of every window of a grid, (ends, ends), with its ends in u = x + offset."""
-    u = np.sort(values) + fit.offset
-    ends = np.geomspace(u[0], u[-1], _ENDS)
-    if fit.kind == "discrete":
-        ends = np.unique(np.round(ends - fit.offset)) + fit.offset
-    ends = np.clip(ends, u[0], u[-1])
-    logs = np.concatenate([[0.0], np.cumsum(np.log(u))])
-    first, after = np.searchsorted(u, ends, side="left"), np.searchsorted(u, ends, side="right")
-    n = after[:, np.newaxis] - first[np.newaxis, :]
-    sums = logs[after][:, np.newaxis] - logs[first][np.newaxis, :]
-    exponents = np.full(n.shape, np.nan)
-    enough = (n >= _LEAST) & (ends[:, np.newaxis] > ends[np.newaxis, :])
-    high, low = np.nonzero(enough)
-    if len(high):
-        # Windows in u: the offset is already in them.
-        exponents[high, low] = power_law_exponents(
-            n[high, low],
-            sums[high, low],
-            ends[low] - fit.offset,
-            ends[high] - fit.offset,
-            kind=fit.kind,
-            offset=fit.offset,
-        )
-    exponents[~np.isfinite(exponents)] = np.nan
-    return ends, ends, exponents

@@ -110,6 +110,9 @@ def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dic
                 walk = _inside(BROWNIAN[name], point.ci_low, point.ci_high)
                 paper = _inside(PAPER[name], point.ci_low, point.ci_high)
                 text = f"Brownian excursion ({BROWNIAN[name]:.3f}) {walk} the 95 % interval, the paper's {PAPER[name]} {paper}."
+                if not pd.isna(point.p_value):
+                    verb = "is rejected" if point.p_value <= 0.1 else "passes"
+                    text += f" The power law {verb} on this window (p = {point.p_value:.2g})."
                 if point.activation == "linear":
                     text += " A linear net has no transition: W tests the estimators and the absence of drift only."
             rows.append(

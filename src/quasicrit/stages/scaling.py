@@ -317,6 +317,8 @@ def _controls(
         index=["source", "protocol", "point_id"], columns="quantity", values="exponent", observed=True, dropna=False
     )
     made = []
+    comparisons = merged["comparisons"]
+    against = comparisons[comparisons["alternative"] == "exponential"].set_index(["source", "protocol", "point_id"])
     chosen = points[
         points["grid"].str.startswith("controls") | ((points["grid"] == "widths") & (points["activation"] == "linear"))
     ]
@@ -326,7 +328,7 @@ def _controls(
             (cut["point_id"] == point.point_id) & (cut["protocol"] == point.protocol) & (cut["source"] == point.source)
         ]
         own = own[own["depth"] == point.depth].set_index("quantity")
-        ratio = merged["comparisons"].set_index(["source", "protocol", "point_id"]).loc[[key]].iloc[0]
+        ratio = against.loc[[key]].iloc[0]
         row: dict[str, Any] = {
             "control": _control_name(point),
             "point_id": point.point_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quasicrit.statistics.bootstrap import (
     BootstrapInterval,
+    bca_interval,
     bootstrap_interval,
     cluster_codes,
     cluster_sums,
@@ -17,6 +18,7 @@ from quasicrit.statistics.regression import LineFit, weighted_line
 __all__ = [
     "BootstrapInterval",
     "LineFit",
+    "bca_interval",
     "bootstrap_interval",
     "cluster_codes",
     "cluster_sums",

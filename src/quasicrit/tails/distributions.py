@@ -33,7 +33,7 @@ from quasicrit.tails.exponents import power_law_cdf, power_law_exponents, power_
 from quasicrit.tails.quadrature import LOG_FAR, log_edges, log_gauss_nodes, nodes_of, window_log_width
 from quasicrit.tails.support import Support
 
-__all__ = ["FAMILIES", "Distribution", "DistributionFit", "Family", "fit_distribution"]
+__all__ = ["FAMILIES", "SIGMA_MAX", "Distribution", "DistributionFit", "Family", "fit_distribution"]
 
 FloatArray = NDArray[np.float64]
 Family = Literal["power_law", "truncated_power_law", "exponential", "stretched_exponential", "lognormal"]
@@ -48,7 +48,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The families and the names of their parameters."""
 
 _BETA_RANGE = (0.01, 10.0)
-_SIGMA_MAX = 1e3
+SIGMA_MAX = 1e3
+"""Where the search for a lognormal ends: there it is a power law."""
 _NEWTON_STEPS = 200
 # u/a is clipped here, so that its square does not overflow; no density reaches so far down.
 _LARGEST = 1e150
@@ -109,6 +110,12 @@ class Distribution:
             return float(log_z)
         nodes = nodes_of(support)
         return float(logsumexp(self._log_kernel(nodes.log_ratio + math.log(support.lower)) + nodes.log_weight))
+
+    def node_shares(self) -> FloatArray:
+        """The share of the law at each node of ``quasicrit.tails.quadrature.nodes_of``: Σ shares f(u) is E f."""
+        nodes = nodes_of(self.support)
+        log_g = self._log_kernel(nodes.log_ratio + math.log(self.support.lower))
+        return np.exp(log_g + nodes.log_weight - self.log_normalisation)
 
     def log_density(self, x: ArrayLike) -> FloatArray:
         """ln p(x), of the shape of x; −inf outside the window, and off the integers for discrete data."""
@@ -187,9 +194,7 @@ class Distribution:
         """Draw n values as pairs (value, count), which costs little where values repeat; values may recur."""
         support = self.support
         nodes = nodes_of(support)
-        log_lower = math.log(support.lower)
-        mass = np.exp(self._log_kernel(nodes.log_ratio + log_lower) + nodes.log_weight - self.log_normalisation)
-        probability = np.bincount(nodes.block, weights=mass, minlength=nodes.starts.size)
+        probability = np.bincount(nodes.block, weights=self.node_shares(), minlength=nodes.starts.size)
         counts = rng.multinomial(n, probability / probability.sum())
         single = nodes.steps & (nodes.stops - nodes.starts == 1.0) & (counts > 0)
         values = [support.xmin + nodes.starts[single]]
@@ -438,7 +443,7 @@ def _fit_lognormal(s: FloatArray, share: FloatArray, support: Support) -> tuple[
     nodes = nodes_of(support)
     scaled = (nodes.log_ratio - centre) / spread
     base = nodes.log_weight - nodes.log_ratio
-    bound = -0.5 * variance / _SIGMA_MAX**2
+    bound = -0.5 * variance / SIGMA_MAX**2
     # With sigma at its bound the law is a power law; where more curvature would not help, that is the
     # maximum.
     edge_base = base + bound * scaled**2
@@ -447,7 +452,7 @@ def _fit_lognormal(s: FloatArray, share: FloatArray, support: Support) -> tuple[
     exponent = edge_base + edge[0] * scaled
     density = np.exp(exponent - exponent.max())
     if density @ scaled**2 / density.sum() <= 1.0:
-        return float(edge[0]) * _SIGMA_MAX**2 / spread + centre, _SIGMA_MAX
+        return float(edge[0]) * SIGMA_MAX**2 / spread + centre, SIGMA_MAX
     statistics = np.stack([scaled, scaled**2])
     start = np.array([edge[0], 2.0 * bound])
     theta, _, _ = _newton(statistics, base, np.array([0.0, 1.0]), start, bound)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quasicrit.errors import FitError
-from quasicrit.statistics import cluster_sums, resampled_sums, student_interval
+from quasicrit.statistics import bca_interval, cluster_sums, percentile_interval, resampled_sums, student_interval
 from quasicrit.tails.exponents import power_law_exponents, power_law_moments
 from quasicrit.tails.ranges import ks_distance
 from quasicrit.tails.support import Events, Kind, Support, select_events
 
-__all__ = ["PowerLawFit", "fit_power_law", "window_sums"]
+__all__ = ["Interval", "PowerLawFit", "fit_power_law", "window_sums"]
 
 FloatArray = NDArray[np.float64]
+Interval = Literal["student", "percentile", "bca"]
 
+# A decade is populated when this many events (clusters) reach its end.
+_ENOUGH_AT_END = 5
 # The 97.5 % quantile of the normal law.
 _Z = 1.959963984540054
 
@@ -29,7 +33,8 @@ class PowerLawFit:
     ``ci_low``, ``ci_high``: 95 % interval; ``standard_error``: from the same source (observed information
     for independent events, the spread of the bootstrap over clusters). ``n``: events in the window;
     ``n_clusters``: all clusters given, None without. ``decades``: log10(min(xmax, largest)/xmin), in u if
-    xmin is not positive. ``ks``: Kolmogorov–Smirnov distance, over all integers for discrete data. ``xmax``
+    xmin is not positive; ``populated_decades``: the same up to the fifth largest event (the fifth largest
+    maximum of a cluster), because one far event does not make a decade. ``ks``: Kolmogorov–Smirnov distance, over all integers for discrete data. ``xmax``
     is infinite for an open window.
     """
 
@@ -42,6 +47,7 @@ class PowerLawFit:
     n: int
     n_clusters: int | None
     decades: float
+    populated_decades: float
     ks: float
     kind: Kind
     offset: float
@@ -76,6 +82,7 @@ def fit_power_law(
     offset: float = 0.0,
     clusters: ArrayLike | None = None,
     n_resamples: int = 200,
+    interval: Interval = "student",
     rng: np.random.Generator | None = None,
 ) -> PowerLawFit:
     """Fit p(x) ∝ (x + offset)^−exponent on [xmin, xmax] by maximum likelihood.
@@ -86,14 +93,17 @@ def fit_power_law(
 
     Without ``clusters`` the events are taken as independent: standard error 1/√(n Var ln u) (observed
     information) and exponent ± 1.96 of it. With ``clusters``, shape (n,), a label for each event, the error
-    is the spread over ``n_resamples`` draws of whole clusters with ``rng``, and the interval is exponent ±
-    t of it (``quasicrit.statistics.student_interval``); clusters without an event in the window are drawn
-    too. The window is taken as given: an interval for a searched xmin does not contain the search.
+    is the spread over ``n_resamples`` draws of whole clusters with ``rng``; clusters without an event in the
+    window are drawn too. ``interval`` is made of these draws: "student", exponent ± t of their spread (covers
+    best, see the calibration), "percentile", or "bca" (``quasicrit.statistics``). The window is taken as given: an interval for a searched xmin does not contain the search.
 
-    Raises FitError as ``select_events`` does, and when the maximum-likelihood exponent is infinite.
+    Raises FitError as ``select_events`` does, for an unknown interval, and when the maximum-likelihood exponent
+    is infinite.
     Sources: Clauset et al. 2009; Deluca and Corral 2013 (double truncation); Davison and Hinkley 1997
     (clusters).
     """
+    if interval not in ("student", "percentile", "bca"):
+        raise FitError(f"The interval must be 'student', 'percentile' or 'bca', not {interval!r}.")
     events = select_events(values, kind=kind, xmin=xmin, xmax=xmax, offset=offset, clusters=clusters)
     support = events.support
     sum_log = float(np.log(events.shifted).sum())
@@ -106,7 +116,7 @@ def fit_power_law(
         error = 1.0 / math.sqrt(n * float(variance))
         low, high = exponent - _Z * error, exponent + _Z * error
     else:
-        low, high, error = _cluster_interval(events, exponent, n_resamples, rng)
+        low, high, error = _cluster_interval(events, exponent, n_resamples, interval, rng)
     return PowerLawFit(
         exponent=exponent,
         ci_low=low,
@@ -116,7 +126,8 @@ def fit_power_law(
         xmax=support.xmax,
         n=n,
         n_clusters=events.n_clusters,
-        decades=_decades(events),
+        decades=_decades(support, float(events.values.max())),
+        populated_decades=_decades(support, _fifth_largest(events)),
         ks=ks_distance(*events.pairs(), exponent, support),
         kind=support.kind,
         offset=support.offset,
@@ -137,7 +148,7 @@ def _finite_exponent(n: int, sum_log: float, support: Support) -> float:
 
 
 def _cluster_interval(
-    events: Events, exponent: float, n_resamples: int, rng: np.random.Generator | None
+    events: Events, exponent: float, n_resamples: int, interval: Interval, rng: np.random.Generator | None
 ) -> tuple[float, float, float]:
     if rng is None:
         raise FitError("A bootstrap over clusters draws random numbers; pass rng, a numpy Generator.")
@@ -157,6 +168,12 @@ def _cluster_interval(
         drawn[:, 0], drawn[:, 1], support.xmin, support.xmax, kind=support.kind, offset=support.offset
     )
     low, high, error = student_interval(exponent, exponents, events.n_clusters)
+    if interval == "percentile":
+        low, high = percentile_interval(exponents)
+    elif interval == "bca":
+        # An event of small ln u raises the exponent.
+        influence = sums[:, 0] * (sums[:, 1].sum() / sums[:, 0].sum()) - sums[:, 1]
+        low, high, _ = map(np.asarray, bca_interval(exponent, exponents, influence))
     if math.isnan(float(low)):
         raise FitError(
             f"Most bootstrap resamples of the {events.n_clusters} clusters have no event to fit in "
@@ -165,9 +182,18 @@ def _cluster_interval(
     return float(low), float(high), float(error)
 
 
-def _decades(events: Events) -> float:
-    support = events.support
-    top = min(support.xmax, float(events.values.max()))
+def _decades(support: Support, top: float) -> float:
     if support.xmin > 0.0:
         return math.log10(top) - math.log10(support.xmin)
     return math.log10(top + support.offset) - math.log10(support.lower)
+
+
+def _fifth_largest(events: Events) -> float:
+    """Of the events, or of the largest event of each cluster; the least of them where there are fewer."""
+    values = events.values
+    if events.codes is not None:
+        largest = np.full(events.n_clusters or 0, -math.inf)
+        np.maximum.at(largest, events.codes, values)
+        values = largest[np.isfinite(largest)]
+    rank = max(0, values.size - _ENOUGH_AT_END)
+    return float(np.partition(values, rank)[rank])

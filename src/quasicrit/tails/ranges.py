@@ -1,9 +1,14 @@
 """Where the power law starts: xmin by the smallest Kolmogorov–Smirnov distance (Clauset et al. 2009, 3.3).
 
 The data enter as distinct values with counts, and as suffix sums of counts and logarithms, so the exponent
-of every candidate xmin comes from one vectorised solve. The distance of a candidate is bounded from below
-at 32 quantiles of its events, then 256, and so on; a candidate goes on only while its bound does not exceed
-the best distance found. The answer is that of the full search.
+of every candidate xmin comes from one vectorised solve. A candidate is compared with its events at a few
+quantiles first, then at more, and goes on only while no gap exceeds the best distance found. The answer is
+that of the full search.
+
+What the search minimises is the distance of the program that Clauset et al. published, so that it finds
+their xmin: for continuous data the empirical distribution counts the events strictly below x (and so is
+seen from one side only), for discrete data it is two-sided and over all integers. The distance reported for
+the chosen window, and used in p-values, is two-sided for both.
 """
 
 from __future__ import annotations
@@ -141,6 +146,33 @@ def search_pairs(values: FloatArray, counts: FloatArray, support: Support, min_e
         offset=support.offset,
     )
     cumulative = np.cumsum(counts)
+    if support.discrete:
+        best = _nearest_discrete(values, cumulative, exponents, support)
+    else:
+        best = _nearest_continuous(values, cumulative, exponents, support)
+    if best < 0:
+        raise FitError("No xmin leaves events with a finite exponent; give xmin and xmax.")
+    chosen = Support(support.kind, float(values[best]), support.xmax, support.offset)
+    return XminSearch(
+        xmin=chosen.xmin,
+        ks=ks_distance(values[best:], counts[best:], float(exponents[best]), chosen),
+        exponent=float(exponents[best]),
+        n=int(n_above[best]),
+        candidates=candidates,
+        exponents=exponents,
+    )
+
+
+def _nearest_continuous(values: FloatArray, cumulative: FloatArray, exponents: FloatArray, support: Support) -> int:
+    from quasicrit.tails.kernels import smallest_distance
+
+    log_u = np.log(values + support.offset)
+    log_top = math.inf if math.isinf(support.xmax) else math.log(support.upper)
+    stride = 1 << max(0, int(math.log2(values.size)) - 4)
+    return int(smallest_distance(log_u, cumulative, exponents, log_top, stride))
+
+
+def _nearest_discrete(values: FloatArray, cumulative: FloatArray, exponents: FloatArray, support: Support) -> int:
     best, best_ks = -1, math.inf
     alive = np.flatnonzero(np.isfinite(exponents))
     quantiles = _QUANTILES
@@ -167,16 +199,7 @@ def search_pairs(values: FloatArray, counts: FloatArray, support: Support, min_e
         keep = bound <= best_ks
         alive, bound = alive[keep], bound[keep]
         quantiles *= 8
-    if best < 0:
-        raise FitError("No xmin leaves events with a finite exponent; give xmin and xmax.")
-    return XminSearch(
-        xmin=float(values[best]),
-        ks=best_ks,
-        exponent=float(exponents[best]),
-        n=int(n_above[best]),
-        candidates=candidates,
-        exponents=exponents,
-    )
+    return best
 
 
 def _lower_bounds(
