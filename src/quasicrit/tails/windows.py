@@ -85,14 +85,13 @@ def stability_map(
 
 def map_pairs(values: FloatArray, counts: FloatArray, support: Support) -> StabilityMap:
     """``stability_map`` of distinct ascending values with counts."""
-    # Ends are values that occur, but for the bounds that were given.
     u = np.geomspace(values[0] + support.offset, values[-1] + support.offset, _ENDS)
     near = np.clip(u - support.offset, values[0], values[-1])
     ends = np.unique(values[np.minimum(np.searchsorted(values, near), values.size - 1)])
-    low = ends[:-1]
+    # A bound that was given is the end of the law, not the event nearest to it.
+    low = np.append(support.xmin, ends[1:-1])
     high = np.append(ends[1:], support.xmax) if support.xmax > ends[-1] else ends[1:]
     if math.isfinite(support.xmax) and high.size > 1 and support.xmax > high[-2]:
-        # A bound that was given is the end of the law, not the largest event below it.
         high = np.append(high[:-2], support.xmax)
     cumulative = np.concatenate([[0.0], np.cumsum(counts)])
     logs = np.concatenate([[0.0], np.cumsum(counts * np.log(values + support.offset))])
