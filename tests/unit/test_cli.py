@@ -452,6 +452,23 @@ def test_fit_search(run: Run, tmp_path: Path) -> None:
     made = run("fit", path, "--column", "x", "--search", "--xmax", 1000, "--resamples", 5)
     assert made["xmin_searched"] is True
     assert made["xmin"] > 4.0
+    assert made["search"] == "xmin"
+
+
+def test_fit_search_range(run: Run, tmp_path: Path) -> None:
+    """A law between two bumps: the widest range that passes lies between them."""
+    values = np.concatenate([np.full(300, 1.0), 5.0 * _pareto(2000, "search range")])
+    values = np.append(values[values < 400.0], np.linspace(400.0, 500.0, 300))
+    path = tmp_path / "x.txt"
+    np.savetxt(path, values)
+    made = run("fit", path, "--column", "x", "--search-range", "--resamples", 5)
+    assert made["search"] == "range"
+    assert 1.0 < made["xmin"] < 20.0
+    assert 50.0 < made["xmax"] <= 450.0
+    assert made["n_beyond"] > 200
+    assert made["populated_decades"] <= made["decades"]
+    assert made["limited_by"]
+    assert abs(made["drift"]["value"]) < 4.0 * made["drift"]["error"]
 
 
 def test_fit_reads_standard_input(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,6 +533,7 @@ def test_fit_plot_of_few_events(run: Run, tmp_path: Path) -> None:
         ("size\n" + "1\n2\n3\n" * 30, ("--xmin", "nan"), ("xmin",)),
         ("size\n" + "1\n2\n3\n" * 30, ("--offset", "inf"), ("offset",)),
         ("size\n" + "1\n2\n3\n" * 30, ("--xmin", 1, "--search"), ("xmin", "search")),
+        ("size\n" + "1\n2\n3\n" * 30, ("--search-range", "--search"), ("--search", "--search-range")),
         ("size\n" + "1\n2\n3\n" * 30, ("--resamples", 0), ("--resamples", "'0'")),
         ("size\n" + "1\n2\n3\n" * 30, ("--seed", "x"), ("--seed", "'x'")),
         ("size\n" + "1\n2\n3\n" * 30, ("--kind", "integer"), ("'integer'", "discrete")),

@@ -109,6 +109,7 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
                     "n_nets": NETS,
                     "decades": 0.6,
                     "ks": 0.1,
+                    "p_value": 0.5,
                     "reason": "",
                 }
             )
