@@ -17,6 +17,7 @@ include: "workflow/rules/record.smk"
 include: "workflow/rules/avalanches.smk"
 include: "workflow/rules/exponents.smk"
 include: "workflow/rules/scaling.smk"
+include: "workflow/rules/classes.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -7,6 +7,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         list(snakemake.input.events),
         list(snakemake.input.moments),
         snakemake.output.exponents,
+        snakemake.output.covariances,
         snakemake.output.comparisons,
         snakemake.output.distributions,
         snakemake.output.cutoffs,

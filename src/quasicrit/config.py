@@ -67,6 +67,7 @@ class Grid(_Model):
     window: Window | None = None
     vary_window: bool = True
     record_units: bool = False
+    map_definitions: bool = False
 
     @field_validator("activation", "width", "depth", "sigma_b")
     @classmethod
@@ -222,6 +223,29 @@ class Training(_Model):
         return value
 
 
+class Classes(_Model):
+    """Reference processes: events for the bias of a class on a window, and realisations for the confusion matrix."""
+
+    events: Annotated[int, Field(ge=1000)] = 20_000
+    replicates: Annotated[int, Field(ge=2)] = 10
+    confusion_events: Annotated[int, Field(ge=1000)] = 5000
+
+
+class Definitions(_Model):
+    """The map of definitions: points of the grids that ask for it (map_definitions) are detected and fitted again.
+
+    ``thresholds``: shifts of the protocol's own threshold, in standard deviations of each trajectory; 0 is the protocol's.
+    """
+
+    thresholds: tuple[Annotated[float, Field(ge=-3, le=3)], ...] = (-0.5, 0.0, 0.5)
+
+    @model_validator(mode="after")
+    def _own_threshold(self) -> Definitions:
+        if 0.0 not in self.thresholds:
+            raise ValueError("thresholds must contain 0, the protocol's own threshold")
+        return self
+
+
 class Criteria(_Model):
     """The rules by which controls are judged and scaling is read, declared before the run."""
 
@@ -247,6 +271,8 @@ class Config(_Model):
     susceptibility: Susceptibility
     survival: Survival
     training: Training
+    classes: Classes = Classes()
+    definitions: Definitions = Definitions()
     criteria: Criteria = Criteria()
 
     @model_validator(mode="after")

@@ -67,6 +67,11 @@ _ESTIMATE = [
     _field("ci_low", pa.float64(), "lower end of the 95 % interval, bootstrap over nets", nullable=True),
     _field("ci_high", pa.float64(), "upper end of the 95 % interval, bootstrap over nets", nullable=True),
 ]
+_COVARIANCE = [
+    _field(f"cov_{one}_{two}", pa.float64(), f"covariance of {one} and {two}", nullable=True)
+    for index, one in enumerate(("tau_s", "tau_d", "gamma"))
+    for two in ("tau_s", "tau_d", "gamma")[index:]
+]
 _TRUTH = _field("reason", pa.string(), "why a value is null, or empty")
 
 
@@ -273,6 +278,82 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("expected", _TEXT, "what PHYSICS says of this control: rejected, indistinguishable, critical"),
         _field("outcome", _TEXT, "rejected, critical-like or undecided, by the declared criterion"),
         _field("reason", pa.string(), "the numbers behind the outcome"),
+    ),
+    "covariances": _schema(
+        *_SOURCE,
+        *_COVARIANCE,
+        _field("drift", pa.float64(), "change of the exponent of durations over the window"),
+        _field("drift_error", pa.float64(), "its standard error, over nets"),
+    ),
+    "class_bias": _schema(
+        _field("process", _TEXT, "reference process"),
+        _field("universality", _TEXT, "its class"),
+        _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
+        _field("window_high", pa.int32(), "largest duration of the window", "layers"),
+        _field("n_events", pa.int64(), "events simulated"),
+        _field("shift_tau_s", pa.float64(), "tau_s on the window less its exact value", nullable=True),
+        _field("shift_tau_d", pa.float64(), "tau_d on the window less its exact value", nullable=True),
+        _field("shift_gamma", pa.float64(), "gamma on the window less its exact value", nullable=True),
+        *_COVARIANCE,
+        _TRUTH,
+    ),
+    "confusion": _schema(
+        _field("process", _TEXT, "reference process or impostor"),
+        _field("universality", _TEXT, "its class; null for an impostor", nullable=True),
+        _field("replicate", pa.int32(), "index of the realisation"),
+        _field("tau_s", pa.float64(), "measured", nullable=True),
+        _field("tau_d", pa.float64(), "measured", nullable=True),
+        _field("gamma", pa.float64(), "measured", nullable=True),
+        *(
+            _field(
+                f"covers_{name}",
+                pa.bool_(),
+                "whether its calibrated 95 % interval holds the exact value",
+                nullable=True,
+            )
+            for name in ("tau_s", "tau_d", "gamma")
+        ),
+        _field("verdict", _TEXT, "most probable class, or none"),
+        _field("probability", pa.float64(), "its probability", nullable=True),
+        _field("grade", _TEXT, "grade of the evidence of one table of events"),
+        _field("statement", pa.string(), "what may be said"),
+        _TRUTH,
+    ),
+    "classes": _schema(
+        *_SOURCE,
+        _field("universality", _TEXT, "class, or none"),
+        _field("label", _TEXT, "its name for people"),
+        _field("probability", pa.float64(), "posterior probability"),
+        _field("distance", pa.float64(), "of the exponents from the class, in standard errors", nullable=True),
+        _field("parameter", pa.float64(), "of a class that is a curve, most likely value", nullable=True),
+        _field("calibrated", pa.bool_(), "whether its bias on the window was measured"),
+    ),
+    "definitions": _schema(
+        *_SOURCE,
+        _field("threshold", pa.float64(), "shift of the protocol's threshold, in s.d. of each trajectory"),
+        _field("size", _TEXT, "definition of size: log_area, log_area_raw, excess, activity"),
+        _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
+        _field("window_high", pa.int32(), "largest duration of the window", "layers"),
+        _field("primary", pa.bool_(), "the definition that the run uses everywhere else"),
+        _field("n_events", pa.int64(), "events in the window"),
+        _field("tau_s", pa.float64(), "exponent of sizes", nullable=True),
+        _field("tau_d", pa.float64(), "exponent of durations", nullable=True),
+        _field("gamma", pa.float64(), "exponent of mean size by duration", nullable=True),
+        _field("difference", pa.float64(), "gamma − (tau_d − 1)/(tau_s − 1)", nullable=True),
+        _field("relation", _TEXT, "the crackling relation: holds, broken, undecided"),
+        _field("verdict", _TEXT, "most probable class, or none"),
+        _field("probability", pa.float64(), "its probability", nullable=True),
+        _TRUTH,
+    ),
+    "point_verdicts": _schema(
+        *_SOURCE,
+        _field("verdict", _TEXT, "most probable class, or none"),
+        _field("probability", pa.float64(), "its probability"),
+        _field("grade", _TEXT, "grade of the evidence: none, undecided, consistent with, supported, strong"),
+        _field("statement", pa.string(), "what may be said"),
+        _field("reasons_for", pa.string(), "one sentence a line"),
+        _field("reasons_against", pa.string(), "one sentence a line"),
+        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
     ),
     "learning": _schema(
         _field("point_id", _TEXT, "point"),

@@ -20,11 +20,11 @@ ALLOWED = {
     "config": {"points", "theory"},
     "theory": set(),
     "statistics": {"rng"},
-    "reference": {"rng"},
+    "reference": {"avalanches", "rng"},
     "tails": {"statistics", "rng"},
     "avalanches": {"theory", "rng"},
     "networks": {"theory", "rng"},
-    "scaling": {"tails", "avalanches", "reference", "statistics"},
+    "scaling": {"tails", "avalanches", "reference", "rng", "statistics"},
     "figures": {"tables"},
     "stages": {
         "avalanches", "figures", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",

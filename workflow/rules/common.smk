@@ -11,6 +11,7 @@ from quasicrit.config import (
 )
 from quasicrit.errors import QuasicritError
 from quasicrit.fingerprint import fingerprint
+from quasicrit.reference import IMPOSTORS, PROCESSES
 
 try:
     RUN = load_config(config)
@@ -38,6 +39,9 @@ POINTS = [
 ]
 KINDS = sorted({(p.source, p.protocol) for p in POINTS})
 PATH = "{source}/{protocol}/width={width}/depth={depth}/block={block}.parquet"
+# Whole points: every block that holds one of the chosen grids.
+DEFINED_GRIDS = {grid.name for grid in RUN.grids if grid.map_definitions}
+DEFINED = [b for b in SIMULATED.values() if b.parts[0][0].grid in DEFINED_GRIDS]
 UNIT_GRIDS = {grid.name for grid in RUN.grids if grid.record_units}
 
 
@@ -116,6 +120,22 @@ def every(stage, name):
         f"{RESULTS}/{stage}/{source}/{protocol}/{name}.parquet"
         for source, protocol in KINDS
     ]
+
+
+def other_windows():
+    """Windows besides a point's own, by protocol; "width" is the point's, and is its own window's end already."""
+    return {
+        protocol: [w for w in windows if "width" not in w]
+        for protocol, windows in RUN.protocols.other_windows.items()
+    }
+
+
+def class_windows():
+    """Every window on which something is classified: points, definitions, reference processes, impostors."""
+    own = {p.window for p in POINTS if p.exponents}
+    other = {tuple(w) for windows in other_windows().values() for w in windows}
+    declared = {p.window for p in [*PROCESSES.values(), *IMPOSTORS.values()]}
+    return sorted(own | other | declared)
 
 
 def raster_block():

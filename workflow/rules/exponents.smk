@@ -4,6 +4,7 @@ rule fit_exponents:
         moments=kind_files("moments"),
     output:
         exponents=f"{RESULTS}/exponents/{{source}}/{{protocol}}/exponents.parquet",
+        covariances=f"{RESULTS}/exponents/{{source}}/{{protocol}}/covariances.parquet",
         comparisons=f"{RESULTS}/exponents/{{source}}/{{protocol}}/comparisons.parquet",
         distributions=f"{RESULTS}/exponents/{{source}}/{{protocol}}/distributions.parquet",
         cutoffs=f"{RESULTS}/exponents/{{source}}/{{protocol}}/cutoffs.parquet",

@@ -10,7 +10,7 @@ from quasicrit.avalanches.excursions import (
     trajectory_medians,
 )
 from quasicrit.avalanches.profiles import PHASES, Profiles, duration_bins, mean_profiles
-from quasicrit.avalanches.surrogates import shuffle_layers
+from quasicrit.avalanches.surrogates import phase_randomised, shuffle_increments, shuffle_layers
 
 __all__ = [
     "CENSORED",
@@ -23,6 +23,8 @@ __all__ = [
     "duration_bins",
     "layer_medians",
     "mean_profiles",
+    "phase_randomised",
+    "shuffle_increments",
     "shuffle_layers",
     "trajectory_medians",
 ]

@@ -1,12 +1,38 @@
-"""Surrogates of a signal: what is left of a result when the order in time is taken away."""
+"""Surrogates of a signal: what is left of a result when order, or all but the spectrum, is taken away."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["shuffle_layers"]
+__all__ = ["phase_randomised", "shuffle_increments", "shuffle_layers"]
 
 
 def shuffle_layers(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Permute the layers of each trajectory (trajectories, layers) independently: same values, no memory."""
     return rng.permuted(activity, axis=1)
+
+
+def shuffle_increments(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Permute the increments of each trajectory (trajectories, layers): same start, end and steps, a walk in all else.
+
+    What it leaves unchanged needs no more than independent steps.
+    """
+    steps = rng.permuted(np.diff(activity, axis=1), axis=1)
+    return np.concatenate([activity[:, :1], activity[:, :1] + np.cumsum(steps, axis=1)], axis=1)
+
+
+def phase_randomised(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian-like signals with the power spectrum of each trajectory (trajectories, layers) and random phases.
+
+    The straight line from first to last value is taken off before, since a period that does not close has a spectrum of its own,
+    and is not put back. What it leaves unchanged needs no more than a Gaussian signal. Source: Theiler et al. 1992, Physica D 58, 77.
+    """
+    layers = activity.shape[1]
+    line = np.linspace(0.0, 1.0, layers)
+    closed = activity - activity[:, :1] - (activity[:, -1:] - activity[:, :1]) * line
+    spectrum = np.fft.rfft(closed, axis=1)
+    phases = np.exp(2j * np.pi * rng.random(spectrum.shape))
+    phases[:, 0] = 1.0
+    if layers % 2 == 0:
+        phases[:, -1] = 1.0
+    return np.fft.irfft(spectrum * phases, n=layers, axis=1)

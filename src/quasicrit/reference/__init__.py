@@ -1,5 +1,28 @@
-"""Processes whose answer is known: the controls that an estimator must reject."""
+"""Processes whose answer is known: references of the universality classes, and impostors that must be rejected."""
 
-from quasicrit.reference.controls import autoregressive, independent
+from quasicrit.reference.process import Avalanches, Process, Signal
+from quasicrit.reference.registry import IMPOSTORS, PROCESSES
+from quasicrit.reference.signals import (
+    autoregressive,
+    branching_activity,
+    fractional_noise,
+    independent,
+    poisson_counts,
+    random_walk,
+    subsampled,
+)
 
-__all__ = ["autoregressive", "independent"]
+__all__ = [
+    "IMPOSTORS",
+    "PROCESSES",
+    "Avalanches",
+    "Process",
+    "Signal",
+    "autoregressive",
+    "branching_activity",
+    "fractional_noise",
+    "independent",
+    "poisson_counts",
+    "random_walk",
+    "subsampled",
+]

@@ -1,19 +1,48 @@
 """Scaling tests: the crackling relation, shape collapse, cut-offs against size."""
 
+from quasicrit.scaling.classes import (
+    CLASSES,
+    NONE,
+    ClassPosterior,
+    ClassProbability,
+    UniversalityClass,
+    WindowBias,
+    classify,
+)
 from quasicrit.scaling.collapse import Collapse, PowerFit, collapse_distributions, cutoff_exponent
 from quasicrit.scaling.crackling import Crackling, Estimate, crackling, log_bins, relation_holds
+from quasicrit.scaling.events import EventVerdict, classify_events, favoured_over_power_law
+from quasicrit.scaling.evidence import GRADES, Evidence, Finding, grade_evidence
 from quasicrit.scaling.shape import ShapeCollapse, collapse_shapes
+from quasicrit.scaling.window_bias import class_biases, measure_biases, window_biases
 
 __all__ = [
+    "CLASSES",
+    "GRADES",
+    "NONE",
+    "ClassPosterior",
+    "ClassProbability",
     "Collapse",
     "Crackling",
     "Estimate",
+    "EventVerdict",
+    "Evidence",
+    "Finding",
     "PowerFit",
     "ShapeCollapse",
+    "UniversalityClass",
+    "WindowBias",
+    "class_biases",
+    "classify",
+    "classify_events",
     "collapse_distributions",
     "collapse_shapes",
     "crackling",
     "cutoff_exponent",
+    "favoured_over_power_law",
+    "grade_evidence",
     "log_bins",
+    "measure_biases",
     "relation_holds",
+    "window_biases",
 ]

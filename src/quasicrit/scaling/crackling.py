@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -72,8 +73,9 @@ def crackling(
     """Fit tau_d, tau_s and gamma in one window and compare gamma with its prediction.
 
     tau_d: maximum likelihood of P(d) ∝ (d + offset)^−tau on the integers of ``window``. gamma: least squares of
-    ln⟨s|d⟩ on ln(d + offset) over logarithmic bins, each with the same weight. tau_s: continuous maximum likelihood
-    of P(s) ∝ s^−tau between the sizes that belong to the window's ends: √(π/8) sigma_1 (d + offset)^{3/2} (the mean area
+    ln⟨s|d⟩ on ln(d + offset) over logarithmic bins, each with the same weight (durations carry no error, so that there is
+    none in x for total least squares to mend). tau_s: maximum likelihood of P(s) ∝ s^−tau, discrete if all sizes are
+    whole numbers and else continuous, between the sizes that belong to the window's ends: √(π/8) sigma_1 (d + offset)^{3/2} (the mean area
     of a Brownian excursion) when ``step_sd`` = sigma_1 is given, else the regression line at the ends.
     ``size``, ``duration``, ``clusters``: arrays (events,) of uncensored events. Errors: ``n_resamples`` bootstrap resamples of
     the clusters, the same for all three exponents, so that the difference has its covariance.
@@ -120,6 +122,11 @@ def crackling(
         ends = tuple(float(amplitude * (end + offset) ** 1.5) for end in window)
     else:
         ends = tuple(float(np.exp(intercept[0] + gamma[0] * np.log(end + offset))) for end in window)
+    # Whole sizes (counts) have a discrete law: a continuous one between ends that fall between two of them is wrong
+    # by a jump whenever an end crosses a whole number.
+    kind: Literal["discrete", "continuous"] = "continuous"
+    if (size == np.round(size)).all():
+        kind, ends = "discrete", (math.ceil(ends[0]), math.floor(ends[1]))
     if not ends[0] < ends[1]:
         raise FitError(
             "the mean size does not grow with duration in the window, so that no range of sizes belongs to it"
@@ -133,7 +140,7 @@ def crackling(
         weights @ cluster_sums(codes[chosen], v, n_clusters) for v in (np.ones(n_sizes), np.log(size[chosen]))
     )
     tau_d = power_law_exponents(n_d, log_sums_d, low, high, kind="discrete", offset=offset)
-    tau_s = power_law_exponents(n_s, log_sums_s, ends[0], ends[1], kind="continuous")
+    tau_s = power_law_exponents(n_s, log_sums_s, ends[0], ends[1], kind=kind)
     predicted = (tau_d - 1) / (tau_s - 1)
     difference = gamma - predicted
     gap = _estimate(difference)

@@ -13,7 +13,7 @@ from quasicrit.rng import generator
 from quasicrit.scaling import Estimate, crackling
 from quasicrit.stages.user_table import answer, read_events, table_name
 
-__all__ = ["crackling_table", "default_window", "parse_window"]
+__all__ = ["crackling_table", "default_window", "group_clusters", "parse_window"]
 
 #: The default window ends at this quantile of the durations, and starts at the first of these that leaves it
 #: an octave: the discreteness of time biases exponents of a few steps, but noise has no others.
@@ -50,6 +50,12 @@ def default_window(duration: np.ndarray) -> tuple[int, int]:
         f"the 99th percentile of the durations is {high}, and a default window needs {2 * _SHORTEST[-1]}; "
         "give a window, or events that last longer"
     )
+
+
+def group_clusters(clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Codes 0 … K−1 of the clusters, dealt at random into 2000 groups where there are more."""
+    count = int(clusters.max()) + 1
+    return (rng.permutation(count) % _GROUPS)[clusters] if count > _GROUPS else clusters
 
 
 def crackling_table(
@@ -93,10 +99,8 @@ def crackling_table(
             )
         inside = (durations >= chosen[0]) & (durations <= chosen[1])
         n_clusters = None if events.clusters is None else len(np.unique(clusters[inside]))
-        count = int(clusters.max()) + 1
-        if count > _GROUPS:
-            clusters = (rng.permutation(count) % _GROUPS)[clusters]
-        found = crackling(sizes, durations, clusters, window=chosen, rng=rng, offset=offset, n_resamples=resamples)
+        grouped = group_clusters(clusters, rng)
+        found = crackling(sizes, durations, grouped, window=chosen, rng=rng, offset=offset, n_resamples=resamples)
     except FitError as error:
         raise FitError(f"{table_name(path)}, columns {size!r} and {duration!r}: {error}") from None
     shape = ("exponent", "asymmetry", "misfit")

@@ -13,9 +13,10 @@ from quasicrit.errors import FitError
 from quasicrit.points import Point
 from quasicrit.rng import generator
 from quasicrit.scaling import Crackling, crackling, log_bins
+from quasicrit.stages.covariance import covariance_columns
 from quasicrit.statistics import cluster_weights, percentile_interval
 from quasicrit.tables import SCHEMAS, read_arrays, write_table
-from quasicrit.tails import ALTERNATIVES, compare_alternatives, fit_power_law, p_value
+from quasicrit.tails import ALTERNATIVES, compare_alternatives, exponent_drift, fit_power_law, p_value
 
 __all__ = ["fit_exponents"]
 
@@ -25,6 +26,7 @@ def fit_exponents(
     events: Sequence[Path | str],
     moments: Sequence[Path | str],
     exponents: Path | str,
+    covariances: Path | str,
     comparisons: Path | str,
     distributions: Path | str,
     cutoffs: Path | str,
@@ -44,18 +46,25 @@ def fit_exponents(
     by_point = _by_point(columns, complete, ("start", "input", "net"))
     sums = read_arrays(moments, SCHEMAS["moments"], ["point_id", *_MOMENTS, "depth", "net", "n_censored"])
     moments_by = _by_point(sums, np.ones(len(sums["net"]), bool), ("net", "depth"))
-    rows: dict[str, list[dict[str, Any]]] = {"exponents": [], "comparisons": [], "distributions": [], "cutoffs": []}
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("exponents", "covariances", "comparisons", "distributions", "cutoffs")
+    }
     nothing = {name: np.empty(0) for name in ("size", "duration", "net")}
     for point in points:
         found = by_point.get(point.point_id, nothing)
         size, duration, net = found["size"], found["duration"].astype(np.float64), found["net"]
         for index, window in enumerate(_windows(point, params["other_windows"])):
-            rows["exponents"] += _exponent_rows(point, size, duration, net, window, index == 0, params, seed)
+            fitted, covariance = _exponent_rows(point, size, duration, net, window, index == 0, params, seed)
+            rows["exponents"] += fitted
+            if covariance is not None and index == 0:
+                drift = _drift(point, duration, net)
+                rows["covariances"].append({**_names(point), **covariance_columns(covariance), **drift})
         rows["comparisons"] += _comparison_rows(point, duration, net)
         rows["distributions"] += _distribution_rows(point, size, duration, net)
         rows["cutoffs"] += _cutoff_rows(point, moments_by[point.point_id], params["resamples"], seed)
     for name, path in (
         ("exponents", exponents),
+        ("covariances", covariances),
         ("comparisons", comparisons),
         ("distributions", distributions),
         ("cutoffs", cutoffs),
@@ -102,7 +111,8 @@ def _exponent_rows(
     primary: bool,
     params: Mapping[str, Any],
     seed: int,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+    """The rows of one window, and the covariance of (tau_s, tau_d, gamma) where they could be had."""
     common: dict[str, Any] = {
         **_names(point),
         "primary": primary,
@@ -139,7 +149,7 @@ def _exponent_rows(
         return [
             {**common, **blank, "quantity": name, "n_events": 0, "n_nets": 0, "reason": reason}
             for name in ("tau_d", "tau_s", "gamma", "gamma_predicted", "difference")
-        ]
+        ], None
     inside = (duration >= window[0]) & (duration <= window[1])
     low_s, high_s = result.size_window
     sizes = size[(size >= low_s) & (size <= high_s)]
@@ -174,7 +184,14 @@ def _exponent_rows(
                 "reason": "",
             }
         )
-    return made
+    return made, np.cov(result.samples, rowvar=False)
+
+
+def _drift(point: Point, duration: np.ndarray, net: np.ndarray) -> dict[str, float]:
+    low, high = point.window
+    law = fit_power_law(duration, kind="discrete", xmin=low, xmax=high, offset=0.5)
+    found = exponent_drift(duration, law, clusters=net)
+    return {"drift": found.value, "drift_error": found.error}
 
 
 def _comparison_rows(point: Point, duration: np.ndarray, net: np.ndarray) -> list[dict[str, Any]]:

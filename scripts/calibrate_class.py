@@ -1,0 +1,13 @@
+from quasicrit.stages.classes import calibrate_class
+from quasicrit.stages.job import job
+
+with job(snakemake.log[0], dict(snakemake.params)) as details:
+    calibrate_class(
+        snakemake.wildcards.process,
+        snakemake.params.windows,
+        snakemake.params.events,
+        snakemake.params.resamples,
+        snakemake.params.seed,
+        snakemake.output.bias,
+        details,
+    )

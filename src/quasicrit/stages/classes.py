@@ -1,0 +1,252 @@
+"""Rules calibrate_class, confuse_class and classify_points: window biases, confusion, and the verdict of every point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasicrit.errors import FitError
+from quasicrit.reference import IMPOSTORS, PROCESSES, Process
+from quasicrit.rng import generator
+from quasicrit.scaling import (
+    ClassPosterior,
+    Crackling,
+    Estimate,
+    WindowBias,
+    class_biases,
+    classify,
+    classify_events,
+    favoured_over_power_law,
+    grade_evidence,
+    measure_biases,
+)
+from quasicrit.stages.covariance import EXPONENTS, covariance_columns, covariance_of
+from quasicrit.tables import SCHEMAS, read_table, write_table
+
+__all__ = ["calibrate_class", "classify_points", "confuse_class", "read_biases"]
+
+
+def calibrate_class(
+    process: str,
+    windows: Sequence[Sequence[int]],
+    n_events: int,
+    resamples: int,
+    seed: int,
+    out: Path | str,
+    details: Mapping[str, Any],
+) -> None:
+    """What one reference process reads on each window: its bias, and the covariance of the bias."""
+    source = PROCESSES[process]
+    chosen = [(int(low), int(high)) for low, high in windows]
+    rows = []
+    for window, bias in zip(
+        chosen, measure_biases(source, chosen, n_events, generator(seed, "class", process), resamples)
+    ):
+        row: dict[str, Any] = {
+            "process": process,
+            "universality": source.universality,
+            "window_low": window[0],
+            "window_high": window[1],
+            "n_events": n_events,
+            "reason": "",
+        }
+        if isinstance(bias, WindowBias):
+            row |= {f"shift_{name}": float(value) for name, value in zip(EXPONENTS, bias.shift)}
+            row |= covariance_columns(bias.covariance)
+        else:
+            row |= dict.fromkeys([f"shift_{name}" for name in EXPONENTS])
+            row |= dict.fromkeys(covariance_columns(np.zeros((3, 3))))
+            row["reason"] = str(bias)
+        rows.append(row)
+    write_table(out, SCHEMAS["class_bias"], rows, details)
+
+
+def read_biases(paths: Sequence[Path | str]) -> dict[tuple[int, int], dict[str, tuple[WindowBias, ...]]]:
+    """By window the biases of the classes there, from the tables of ``calibrate_class``."""
+    return {window: class_biases(found) for window, found in _measured(paths).items()}
+
+
+def _measured(paths: Sequence[Path | str]) -> dict[tuple[int, int], dict[str, WindowBias]]:
+    """By window and process."""
+    frame = read_table([str(path) for path in paths], SCHEMAS["class_bias"])
+    measured: dict[tuple[int, int], dict[str, WindowBias]] = {}
+    for row in frame[frame["reason"] == ""].to_dict("records"):
+        shift = np.array([float(row[f"shift_{name}"]) for name in EXPONENTS])
+        window = (int(row["window_low"]), int(row["window_high"]))
+        measured.setdefault(window, {})[str(row["process"])] = WindowBias(shift, covariance_of(row))
+    return measured
+
+
+def _covered(found: Crackling, source: Process, own: WindowBias | None) -> dict[str, bool | None]:
+    """Whether value − shift ± t √(variances of both) holds the exact exponent, for a process whose shift was measured."""
+    if own is None or source.exponents is None:
+        return dict.fromkeys(f"covers_{name}" for name in EXPONENTS)
+    covariance = np.cov(found.samples, rowvar=False) + own.covariance
+    made: dict[str, bool | None] = {}
+    for index, name in enumerate(EXPONENTS):
+        off = getattr(found, name).value - own.shift[index] - source.exponents[index]
+        made[f"covers_{name}"] = bool(abs(off) <= 1.96 * np.sqrt(covariance[index, index]))
+    return made
+
+
+def confuse_class(
+    process: str,
+    biases: Sequence[Path | str],
+    n_events: int,
+    replicates: int,
+    resamples: int,
+    tolerance: float,
+    seed: int,
+    out: Path | str,
+    details: Mapping[str, Any],
+) -> None:
+    """Classify fresh realisations of one process, reference or impostor, as data would be: verdict and grade."""
+    source = PROCESSES[process] if process in PROCESSES else IMPOSTORS[process]
+    known = read_biases(biases).get(source.window)
+    own = _measured(biases).get(source.window, {}).get(process)
+    rows = []
+    for replicate in range(replicates):
+        rng = generator(seed, "confusion", process, replicate)
+        row: dict[str, Any] = {"process": process, "universality": source.universality, "replicate": replicate}
+        try:
+            made = source.sample(n_events, rng)
+            found = classify_events(
+                made.size,
+                made.duration,
+                made.cluster,
+                window=source.window,
+                rng=rng,
+                biases=known,
+                n_resamples=resamples,
+                tolerance=tolerance,
+            )
+            row |= {name: getattr(found.exponents, name).value for name in EXPONENTS}
+            row |= _covered(found.exponents, source, own)
+            row |= {"verdict": found.posterior.verdict, "probability": found.posterior.classes[0].probability}
+            row |= {"grade": found.evidence.grade, "statement": found.evidence.statement, "reason": ""}
+        except FitError as error:
+            # Too little of it lies in the window to be fitted: nothing is claimed of it.
+            row |= dict.fromkeys((*EXPONENTS, *(f"covers_{name}" for name in EXPONENTS), "probability"))
+            row |= {"verdict": "none", "grade": "none", "statement": "no evidence of criticality", "reason": str(error)}
+        rows.append(row)
+    write_table(out, SCHEMAS["confusion"], rows, details)
+
+
+def classify_points(
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Sequence[Path | str]],
+    classes: Path | str,
+    verdicts: Path | str,
+    details: Mapping[str, Any],
+) -> None:
+    """Class probabilities and the grade of the evidence for every point that has exponents.
+
+    ``inputs``: paths of points, exponents, covariances, comparisons, cutoffs, bias, controls. The cut-off must grow when
+    the length looked at is doubled (``params``: saturates_below), and the controls of the point's protocol that ought to
+    be rejected must be.
+    """
+    keys = ["source", "protocol", "point_id"]
+    exponents = read_table([str(p) for p in inputs["exponents"]], SCHEMAS["exponents"])
+    primary = exponents[exponents["primary"]]
+    covariances = read_table([str(p) for p in inputs["covariances"]], SCHEMAS["covariances"])
+    comparisons = read_table([str(p) for p in inputs["comparisons"]], SCHEMAS["comparisons"])
+    cutoffs = read_table([str(p) for p in inputs["cutoffs"]], SCHEMAS["cutoffs"])
+    points = (
+        read_table([str(p) for p in inputs["points"]], SCHEMAS["points"])
+        .astype(dict.fromkeys(keys, str))
+        .set_index(keys)
+    )
+    controls = _controls(read_table([str(p) for p in inputs["controls"]], SCHEMAS["controls"]))
+    biases = read_biases(inputs["bias"])
+    favoured = comparisons[comparisons["favours"].astype(str) == comparisons["alternative"].astype(str)]
+    rows_of_class: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for row in covariances.to_dict("records"):
+        key = tuple(str(row[name]) for name in keys)
+        own = primary[(primary[keys].astype(str) == list(key)).all(axis=1)].set_index("quantity")
+        if own["exponent"].isna().any():
+            continue
+        window = (int(own["window_low"].iloc[0]), int(own["window_high"].iloc[0]))
+        posterior = classify(
+            own.loc[list(EXPONENTS), "exponent"].to_numpy(np.float64),
+            covariance_of(row),
+            biases=biases.get(window),
+        )
+        names = dict(zip(keys, key))
+        rows_of_class += _class_rows(names, posterior)
+        difference = own.loc["difference"]
+        other = favoured[(favoured[keys].astype(str) == list(key)).all(axis=1)]
+        cut = cutoffs[(cutoffs[keys].astype(str) == list(key)).all(axis=1)]
+        grows, how = _growth(cut, points.loc[key], float(params["saturates_below"]))
+        evidence = grade_evidence(
+            posterior,
+            decades=float(own.loc["tau_d", "decades"]),
+            p_value=_number(own.loc["tau_d", "p_value"]),
+            drift=(float(row["drift"]), float(row["drift_error"])),
+            favoured=favoured_over_power_law(dict(zip(other["alternative"].astype(str), other["favours"].astype(str)))),
+            difference=Estimate(*(float(difference[name]) for name in ("exponent", "ci_low", "ci_high"))),
+            tolerance=float(params["tolerance"]),
+            cutoff_grows=grows,
+            growth=how,
+            controls_rejected=controls.get(key[1]),
+        )
+        rows.append(
+            {
+                **names,
+                "verdict": posterior.verdict,
+                "probability": posterior.classes[0].probability,
+                "grade": evidence.grade,
+                "statement": evidence.statement,
+                "reasons_for": "\n".join(evidence.reasons(True)),
+                "reasons_against": "\n".join(evidence.reasons(False)),
+                "reasons_open": "\n".join(evidence.reasons(None)),
+            }
+        )
+    write_table(classes, SCHEMAS["classes"], rows_of_class, details)
+    write_table(verdicts, SCHEMAS["point_verdicts"], rows, details)
+
+
+def _class_rows(names: Mapping[str, str], posterior: ClassPosterior) -> list[dict[str, Any]]:
+    return [
+        {
+            **names,
+            "universality": entry.name,
+            "label": entry.label,
+            "probability": entry.probability,
+            "distance": entry.distance,
+            "parameter": entry.parameter,
+            "calibrated": entry.calibrated,
+        }
+        for entry in posterior.classes
+    ]
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _controls(controls: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """By protocol: how many of the controls that must be rejected are."""
+    must = controls[controls["expected"].astype(str) == "rejected"]
+    made = {}
+    for protocol, group in must.groupby(must["protocol"].astype(str)):
+        decided = group[group["outcome"].astype(str) != "undecided"]
+        if len(decided):
+            made[str(protocol)] = (int((decided["outcome"].astype(str) == "rejected").sum()), len(decided))
+    return made
+
+
+def _growth(cutoffs: pd.DataFrame, point: pd.Series, saturates_below: float) -> tuple[bool | None, str]:
+    """Whether d_c grows with the length looked at: d ln d_c/d ln L over the last doubling against the declared limit."""
+    own = cutoffs[(cutoffs["quantity"].astype(str) == "d_c_slope") & (cutoffs["depth"] == point["depth"])]
+    if not len(own) or own["ci_low"].isna().any():
+        return None, ""
+    slope = next(own.itertuples(index=False))
+    text = f"d ln d_c/d ln L = {slope.value:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    if slope.ci_high < saturates_below:
+        return False, text
+    return (True if slope.ci_low > saturates_below else None), text

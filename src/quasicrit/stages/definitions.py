@@ -1,0 +1,140 @@
+"""Rule map_definitions: the same signals under other thresholds, sizes and windows, each to its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quasicrit.avalanches import Events, corrected_size, detect, trajectory_medians
+from quasicrit.errors import FitError
+from quasicrit.points import Block, Point, protocol_of
+from quasicrit.rng import generator
+from quasicrit.scaling import WindowBias, classify, crackling
+from quasicrit.stages.classes import read_biases
+from quasicrit.stages.covariance import EXPONENTS
+from quasicrit.stages.detect import read_activity
+from quasicrit.tables import SCHEMAS, write_table
+
+__all__ = ["SIZES", "map_definitions"]
+
+SIZES = ("log_area", "log_area_raw", "excess", "activity")
+"""Σ(y − θ) with and without the continuity correction; Σ(m/m_θ − 1); Σ m/m_θ, the whole area (y = ln m)."""
+
+
+def map_definitions(
+    params: Mapping[str, Any],
+    activity: Sequence[Path | str],
+    biases: Sequence[Path | str],
+    out: Path | str,
+    group_size: int,
+    seed: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Detect and fit the chosen points under every definition.
+
+    ``params``: ``blocks``, the blocks of ``activity`` in its order; ``thresholds``, shifts of the protocol's own
+    threshold in standard deviations of each trajectory; ``windows``, (source, protocol) → windows besides the point's own;
+    ``resamples``, ``tolerance``.
+    """
+    signals: dict[str, tuple[Point, list[np.ndarray], list[np.ndarray]]] = {}
+    for path, block in zip(activity, params["blocks"], strict=True):
+        parts = Block.parts_from(block)
+        y = read_activity(path, parts, group_size)
+        row = 0
+        for point, first, count in parts:
+            nets = np.arange(first * group_size, min((first + count) * group_size, point.nets))
+            trajectories = len(nets) * point.inputs
+            key = f"{point.source}/{point.protocol}/{point.point_id}"
+            _, parts_y, parts_net = signals.setdefault(key, (point, [], []))
+            parts_y.append(y[row : row + trajectories])
+            parts_net.append(np.repeat(nets, point.inputs))
+            row += trajectories
+    known = read_biases(biases)
+    rows: list[dict[str, Any]] = []
+    for point, parts_y, parts_net in signals.values():
+        net = np.concatenate(parts_net)
+        order = np.argsort(net, kind="stable")
+        rows += _point_rows(point, np.concatenate(parts_y)[order], net[order], params, known, seed)
+    write_table(out, SCHEMAS["definitions"], rows, details)
+
+
+def _point_rows(
+    point: Point,
+    signal: np.ndarray,
+    net: np.ndarray,
+    params: Mapping[str, Any],
+    biases: Mapping[tuple[int, int], Mapping[str, Sequence[WindowBias]]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    protocol = protocol_of(point)
+    y = signal[:, protocol.burn_in - 1 :].astype(np.float64)
+    own = np.full(len(y), protocol.level) if protocol.threshold == "value" else trajectory_medians(y)
+    spread = y.std(axis=1)
+    windows = [tuple(point.window), *(tuple(w) for w in params["windows"].get(point.protocol, ()))]
+    windows = [w for w in dict.fromkeys(windows) if w[1] <= point.window[1]]
+    rows = []
+    for shift in params["thresholds"]:
+        threshold = own + shift * spread
+        events = detect(y, threshold, protocol.first, protocol.last_start - protocol.burn_in)
+        whole = events.censored == 0
+        sizes = _sizes(y, threshold, events, point.step_sd)
+        duration, clusters = events.duration[whole].astype(np.float64), net[events.trajectory[whole]]
+        for definition in SIZES:
+            for low, high in windows:
+                row: dict[str, Any] = {
+                    "source": point.source,
+                    "protocol": point.protocol,
+                    "point_id": point.point_id,
+                    "threshold": float(shift),
+                    "size": definition,
+                    "window_low": low,
+                    "window_high": high,
+                    "primary": shift == 0 and definition == "log_area" and (low, high) == tuple(point.window),
+                }
+                try:
+                    rng = generator(seed, "definitions", point.point_id, f"{shift:g}", definition, low, high)
+                    found = crackling(
+                        sizes[definition][whole],
+                        duration,
+                        clusters,
+                        window=(int(low), int(high)),
+                        rng=rng,
+                        n_resamples=params["resamples"],
+                        tolerance=params["tolerance"],
+                    )
+                    posterior = classify(
+                        [getattr(found, name).value for name in EXPONENTS],
+                        np.cov(found.samples, rowvar=False),
+                        biases=biases.get((int(low), int(high))),
+                    )
+                    row |= {name: getattr(found, name).value for name in EXPONENTS}
+                    row |= {
+                        "n_events": found.n_events,
+                        "difference": found.difference.value,
+                        "relation": {True: "holds", False: "broken", None: "undecided"}[found.holds],
+                        "verdict": posterior.verdict,
+                        "probability": posterior.classes[0].probability,
+                        "reason": "",
+                    }
+                except FitError as error:
+                    row |= dict.fromkeys((*EXPONENTS, "difference", "probability"))
+                    row |= {"n_events": 0, "relation": "undecided", "verdict": "none", "reason": str(error)}
+                rows.append(row)
+    return rows
+
+
+def _sizes(y: np.ndarray, threshold: np.ndarray, events: Events, sd: float) -> dict[str, np.ndarray]:
+    """The size of every event by each definition; sums over its layers as differences of running sums."""
+    ratio = np.exp(np.minimum(y - threshold[:, np.newaxis], 700.0))
+    running = np.concatenate([np.zeros((len(y), 1)), np.cumsum(ratio, axis=1)], axis=1)
+    stop = events.start + events.duration
+    activity = running[events.trajectory, stop] - running[events.trajectory, events.start]
+    return {
+        "log_area": corrected_size(events.size_raw, events.duration, sd),
+        "log_area_raw": events.size_raw,
+        "excess": activity - events.duration,
+        "activity": activity,
+    }
