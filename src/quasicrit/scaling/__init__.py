@@ -1,5 +1,6 @@
 """Scaling tests: the crackling relation, shape collapse, cut-offs against size."""
 
+from quasicrit.scaling.branching import Branching, branching_ratio
 from quasicrit.scaling.classes import (
     CLASSES,
     NONE,
@@ -13,6 +14,7 @@ from quasicrit.scaling.collapse import Collapse, PowerFit, collapse_distribution
 from quasicrit.scaling.crackling import Crackling, Estimate, crackling, log_bins, relation_holds
 from quasicrit.scaling.events import EventVerdict, classify_events, favoured_over_power_law
 from quasicrit.scaling.evidence import GRADES, Evidence, Finding, grade_evidence
+from quasicrit.scaling.finite_size import CurveCollapse, EventCollapse, collapse_curves, collapse_events
 from quasicrit.scaling.shape import ShapeCollapse, collapse_shapes
 from quasicrit.scaling.window_bias import class_biases, measure_biases, window_biases
 
@@ -20,11 +22,14 @@ __all__ = [
     "CLASSES",
     "GRADES",
     "NONE",
+    "Branching",
     "ClassPosterior",
     "ClassProbability",
     "Collapse",
     "Crackling",
+    "CurveCollapse",
     "Estimate",
+    "EventCollapse",
     "EventVerdict",
     "Evidence",
     "Finding",
@@ -32,10 +37,13 @@ __all__ = [
     "ShapeCollapse",
     "UniversalityClass",
     "WindowBias",
+    "branching_ratio",
     "class_biases",
     "classify",
     "classify_events",
+    "collapse_curves",
     "collapse_distributions",
+    "collapse_events",
     "collapse_shapes",
     "crackling",
     "cutoff_exponent",
