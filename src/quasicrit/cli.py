@@ -1,4 +1,4 @@
-"""The command ``quasicrit``: theory, detect, fit and crackling, on one's own tables too.
+"""The command ``quasicrit``: theory, detect, fit, crackling, collapse and classify, on one's own tables too.
 
 Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
 number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
@@ -30,6 +30,8 @@ app = typer.Typer(
 
 #: A layer of the theory takes some 0.1 ms; more of them are a mistake.
 _DEEPEST = 100_000
+#: Classes less probable are left out of the table for people.
+_UNLIKELY = 0.005
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 _Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
@@ -229,6 +231,110 @@ def crackling(
     return _Shown(made, as_json)
 
 
+@app.command()
+def collapse(
+    size: Annotated[str, typer.Option(help="Column of the system sizes.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Argument(help="Table of curves: Parquet, CSV or text columns; - is standard input.")
+    ] = None,
+    control: Annotated[str | None, typer.Option(help="Column of the control parameter.", show_default=False)] = None,
+    value: Annotated[str | None, typer.Option(help="Column of what was measured.", show_default=False)] = None,
+    error: Annotated[str | None, typer.Option(help="Column of its standard errors.", show_default=False)] = None,
+    corrections: Annotated[bool, typer.Option("--corrections", help="Fit corrections to scaling too.")] = False,
+    events: Annotated[
+        str | None, typer.Option(help="Table of events instead: tau and the cut-off exponent.", show_default=False)
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the events to scale.", show_default=False)] = None,
+    cluster: _Cluster = None,
+    xmin: Annotated[float | None, typer.Option(help="Smallest event that counts. Default: the smallest.")] = None,
+    resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Bootstrap resamples.")] = 200,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Finite-size scaling: collapse curves value(control) of several sizes, or distributions of events."""
+    if (data is None) == (events is None):
+        raise typer.BadParameter("give either a table of curves (DATA) or a table of events (--events EVENTS)")
+    for name, given, wanted in (("control", control, data), ("value", value, data), ("column", column, events)):
+        if wanted is not None and given is None:
+            raise typer.BadParameter(f"--{name} is missing: name the column of the table")
+        if wanted is None and given is not None:
+            raise typer.BadParameter(f"--{name} belongs to a table of {'events' if name == 'column' else 'curves'}")
+    from quasicrit.stages.collapse_table import collapse_curve_table, collapse_event_table
+
+    if data is not None:
+        made = collapse_curve_table(
+            data,
+            size=size,
+            control=str(control),
+            value=str(value),
+            error=error,
+            corrections=corrections,
+            stream=_standard_input(),
+        )
+    else:
+        made = collapse_event_table(
+            str(events),
+            size=size,
+            column=str(column),
+            cluster=cluster,
+            xmin=xmin,
+            resamples=resamples,
+            seed=seed,
+            stream=_standard_input(),
+        )
+    return _Shown(made, as_json)
+
+
+_Measured = tuple[float, float]
+
+
+@app.command("classify")
+def classify_command(
+    events: Annotated[
+        str | None, typer.Argument(help="Table of events: Parquet, CSV or text columns; - is standard input.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Column of the sizes.")] = "size",
+    duration: Annotated[str, typer.Option(help="Column of the durations, in whole steps.")] = "duration",
+    cluster: _Cluster = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Durations a,b to fit. Default: 4 (2 if that is no octave) to their 99th percentile.",
+            show_default=False,
+        ),
+    ] = None,
+    offset: Annotated[float, typer.Option(help="Durations enter as (d + offset).")] = 0.5,
+    tau_s: Annotated[_Measured | None, typer.Option(help="Exponent and standard error.", show_default=False)] = None,
+    tau_d: Annotated[_Measured | None, typer.Option(help="Exponent and standard error.", show_default=False)] = None,
+    gamma: Annotated[_Measured | None, typer.Option(help="Exponent and standard error.", show_default=False)] = None,
+    resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Bootstrap resamples.")] = 400,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Universality class of a table of events, or of three exponents, with its probability and the evidence."""
+    given = (tau_s, tau_d, gamma)
+    if (events is None) == (given == (None, None, None)):
+        raise typer.BadParameter("give either a table of events or --tau-s, --tau-d and --gamma, each with its error")
+    from quasicrit.stages.classify_table import classify_table, classify_values
+
+    if events is None:
+        if tau_s is None or tau_d is None or gamma is None:
+            raise typer.BadParameter("--tau-s, --tau-d and --gamma are all needed, each with its error")
+        return _Shown(classify_values(tau_s, tau_d, gamma), as_json)
+    made = classify_table(
+        events,
+        size=size,
+        duration=duration,
+        cluster=cluster,
+        window=window,
+        offset=offset,
+        resamples=resamples,
+        seed=seed,
+        stream=_standard_input(),
+    )
+    return _Shown(made, as_json)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; a bug leaves as the exception that it is."""
     given = sys.argv[1:] if argv is None else list(argv)
@@ -289,7 +395,9 @@ def _show(answer: Mapping[str, Any], as_json: bool, digits: int) -> None:
         return
     reasons = answer["reasons"]
     rows = list(_rows(answer, reasons, digits))
-    notes = [*answer.get("verdict_reasons", ()), *(f"Note: {note}." for note in answer.get("notes", ()))]
+    found = answer.get("evidence", {}).get("reasons", {})
+    evidence = [f"{side.capitalize()}: {sentence}" for side, sentences in found.items() for sentence in sentences]
+    notes = [*answer.get("verdict_reasons", ()), *evidence, *(f"Note: {note}." for note in answer.get("notes", ()))]
     if sys.stdout.isatty():
         from rich import box
         from rich.console import Console
@@ -320,10 +428,17 @@ def _rows(
         path = f"{above}{key}"
         if not above and key in ("reasons", "notes", "verdict_reasons"):
             continue
-        if not isinstance(value, Mapping):
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            # Entries with a name and a probability: the likely ones.
+            for entry in value:
+                if entry["probability"] >= _UNLIKELY:
+                    own = {name: part for name, part in entry.items() if name != "name"}
+                    yield from _rows({entry["name"]: own}, {}, digits, f"{path}.")
+        elif not isinstance(value, Mapping):
             yield path, _text(value, reasons.get(path), digits)
         elif any(isinstance(part, Mapping) for part in value.values()):
-            yield from _rows(value, reasons, digits, f"{path}.")
+            parts = {name: part for name, part in value.items() if name != "reasons"}
+            yield from _rows(parts, reasons, digits, f"{path}.")
         else:
             why = {name: reasons.get(f"{path}.{name}") for name in value}
             if set(value.values()) == {None} and len(set(why.values())) == 1:
@@ -331,6 +446,9 @@ def _rows(
             elif set(value) == {"value", "ci_low", "ci_high"}:
                 number, low, high = (_text(value[name], why[name], digits) for name in ("value", "ci_low", "ci_high"))
                 yield path, f"{number} [{low}, {high}]"
+            elif set(value) == {"value", "error", "ci_low", "ci_high"}:
+                number, error, low, high = (_text(part, why[name], digits) for name, part in value.items())
+                yield path, f"{number} ± {error} [{low}, {high}]"
             else:
                 yield (
                     path,

@@ -330,6 +330,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "definitions": _schema(
         *_SOURCE,
+        _field("signal", _TEXT, "own, or a surrogate of it: phase_randomised, shuffled_increments"),
         _field("threshold", pa.float64(), "shift of the protocol's threshold, in s.d. of each trajectory"),
         _field("size", _TEXT, "definition of size: log_area, log_area_raw, excess, activity"),
         _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
@@ -343,6 +344,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("relation", _TEXT, "the crackling relation: holds, broken, undecided"),
         _field("verdict", _TEXT, "most probable class, or none"),
         _field("probability", pa.float64(), "its probability", nullable=True),
+        _field("moved", pa.float64(), "of a surrogate: distance to the signal, in standard errors", nullable=True),
         _TRUTH,
     ),
     "point_verdicts": _schema(

@@ -19,7 +19,7 @@ from quasicrit.cli import main
 from quasicrit.rng import generator
 from quasicrit.scaling import crackling
 from quasicrit.tables import read_columns
-from quasicrit.tails import analyse_tail, fit_power_law
+from quasicrit.tails import Distribution, Support, analyse_tail, fit_power_law
 from quasicrit.theory import theory_point
 
 Run = Callable[..., dict[str, Any]]
@@ -162,9 +162,9 @@ def test_theory_refuses(refuse: Refuse, args: tuple[object, ...], said: tuple[st
     assert all(word in line for word in said), line
 
 
-@pytest.mark.parametrize("args", [(), ("classify",)])
+@pytest.mark.parametrize("args", [(), ("verdict",)])
 def test_no_such_subcommand(refuse: Refuse, args: tuple[str, ...]) -> None:
-    assert "theory, detect, fit, crackling" in refuse(*args)
+    assert "theory, detect, fit, crackling, collapse, classify" in refuse(*args)
 
 
 # detect ----------------------------------------------------------------------------------------------------
@@ -836,3 +836,112 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str], args: tuple[str,
     assert "activation" in out
     assert ("m_star" in out and "0.3526018" in out) or "none (the susceptibility of relu has no peak" in out
     assert "reasons" not in out
+
+
+# collapse and classify -------------------------------------------------------------------------------------
+
+
+def _curve_table(path: Path, drop: str = "") -> Path:
+    rng = generator(1, "curve table")
+    size = np.repeat([16.0, 24.0, 32.0, 64.0], 15)
+    t = np.tile(np.linspace(0.8, 1.2, 15), 4)
+    m = size**-0.3 * (1.5 - np.tanh((t - 1.0) * size / 4))
+    frame = pd.DataFrame({"L": size, "T": t, "m": m * (1 + 0.01 * rng.standard_normal(60)), "dm": 0.01 * m})
+    return _write(frame.drop(columns=drop) if drop else frame, path)
+
+
+def test_collapse_of_curves(run: Run, tmp_path: Path) -> None:
+    path = _curve_table(tmp_path / "curves.csv")
+    made = run("collapse", path, "--size", "L", "--control", "T", "--value", "m", "--error", "dm")
+    for key, exact in (("critical_point", 1.0), ("nu", 1.0), ("zeta", -0.3)):
+        assert abs(made[key]["value"] - exact) < 4 * made[key]["error"]
+        assert made[key]["ci_low"] < made[key]["value"] < made[key]["ci_high"]
+    assert 0.5 < made["quality"] < 1.6
+    assert made["stable"] is True
+    assert set(made["without_smallest"]) == {"critical_point", "nu", "zeta"}
+    assert made["omega"] is None
+    assert "corrections" in made["reasons"]["omega"]
+    without = run("collapse", _curve_table(tmp_path / "no.csv", "dm"), "--size", "L", "--control", "T", "--value", "m")
+    assert any("no errors given" in note for note in without["notes"])
+
+
+def test_collapse_of_events(run: Run, tmp_path: Path) -> None:
+    frames = []
+    for width in (16, 32, 64):
+        law = Distribution("truncated_power_law", Support("discrete", 1), {"alpha": 1.5, "rate": 0.3 / width})
+        values = law.sample(4000, generator(2, "events", width))
+        frames.append(pd.DataFrame({"width": width, "net": np.arange(4000) % 50, "duration": values}))
+    path = _write(pd.concat(frames), tmp_path / "events.parquet")
+    made = run("collapse", "--events", path, "--size", "width", "--column", "duration")
+    assert abs(made["tau"]["value"] - 1.5) < 4 * made["tau"]["error"]
+    assert abs(made["cutoff_exponent"]["value"] - 1.0) < 4 * made["cutoff_exponent"]["error"]
+    assert made["cluster"] == "net"
+    assert made["stable"] is None
+    assert "2 are left" in made["reasons"]["stable"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), ("DATA", "--events")),
+        (("{data}",), ("--control", "missing")),
+        (("{data}", "--control", "T"), ("--value", "missing")),
+        (("{data}", "--control", "T", "--value", "m", "--column", "m"), ("--column", "events")),
+        (("--events", "{data}", "--control", "T"), ("--control", "curves")),
+        (("--events", "{data}"), ("--column", "missing")),
+        (("--events", "{data}", "--column", "m"), ("3 sizes with 100 events", "15 of size 16")),
+        (("{data}", "--control", "Q", "--value", "m"), ("'Q'", "missing")),
+        (("{data}", "--control", "L", "--value", "m"), ("{data}", "L")),
+        (("nowhere.csv", "--control", "T", "--value", "m"), ("nowhere.csv", "no such file")),
+    ],
+)
+def test_collapse_refuses(refuse: Refuse, tmp_path: Path, options: tuple[str, ...], said: tuple[str, ...]) -> None:
+    data = str(_curve_table(tmp_path / "curves.csv"))
+    line = refuse("collapse", "--size", "L", *(option.format(data=data) for option in options))
+    assert all(word.format(data=data) in line for word in said), line
+
+
+def test_classify_a_table_of_events(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quasicrit.reference import PROCESSES
+    from quasicrit.scaling import window_biases
+
+    # Fewer events for the calibration than the command's own, for time.
+    monkeypatch.setattr(
+        "quasicrit.stages.classify_table.window_biases", lambda window, seed: window_biases(window, n_events=4000)
+    )
+    made = PROCESSES["walk"].sample(20_000, generator(3, "classify"))
+    frame = pd.DataFrame({"size": made.size, "duration": made.duration.astype(int), "net": made.cluster})
+    path = _write(frame, tmp_path / "events.parquet")
+    found = run("classify", path, "--window", "8,500", "--resamples", 100)
+    assert found["verdict"] == "brownian_excursion"
+    assert found["statement"] == "Brownian excursion, indistinguishable from a Gaussian walk"
+    assert found["evidence"]["grade"] == "consistent with"
+    assert any("consistent with" in note for note in found["notes"])
+    assert sum(entry["probability"] for entry in found["classes"]) == pytest.approx(1.0)
+    # The class's own value on this window, from some 1200 events in it: 1.5 ± .02.
+    assert found["classes"][0]["values"]["tau_d"] == pytest.approx(1.5, abs=0.08)
+    assert {"for", "against", "open"} == set(found["evidence"]["reasons"])
+
+
+def test_classify_three_exponents(run: Run) -> None:
+    found = run("classify", "--tau-s", 1.5, 0.02, "--tau-d", 2.0, 0.03, "--gamma", 1.98, 0.02)
+    assert found["verdict"] == "mean_field_dp"
+    assert found["evidence"]["grade"] == "undecided"
+    assert not any(entry["calibrated"] for entry in found["classes"] if entry["name"] != "none")
+    nothing = run("classify", "--tau-s", 1.4, 0.01, "--tau-d", 2.4, 0.01, "--gamma", 1.1, 0.01)
+    assert nothing["verdict"] == "none"
+    assert nothing["statement"] == "no evidence of criticality"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), ("table of events", "--tau-s")),
+        (("--tau-s", "1.5", "0.1"), ("--tau-d", "--gamma")),
+        (("--tau-s", "1.5", "0", "--tau-d", "2", "0.1", "--gamma", "2", "0.1"), ("--tau-s", "standard error")),
+        (("nowhere.parquet",), ("nowhere.parquet", "no such file")),
+    ],
+)
+def test_classify_refuses(refuse: Refuse, options: tuple[str, ...], said: tuple[str, ...]) -> None:
+    line = refuse("classify", *options)
+    assert all(word in line for word in said), line

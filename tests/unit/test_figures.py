@@ -265,6 +265,92 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
             for depth, at in itertools.product((16, 64), (-1.0, 0.0, 1.0))
         ],
     )
+    names = ("brownian_excursion", "mean_field_dp", "dp_2d", "none")
+    put(
+        "classes",
+        [
+            {
+                **{column: point[column] for column in ("source", "protocol", "point_id")},
+                "universality": name,
+                "label": name,
+                "probability": share,
+                "distance": None if name == "none" else 1.0,
+                "parameter": None,
+                "calibrated": True,
+            }
+            for point in points
+            for name, share in zip(names, (0.7, 0.2, 0.06, 0.04))
+        ],
+    )
+    put(
+        "point_verdicts",
+        [
+            {
+                **{column: point[column] for column in ("source", "protocol", "point_id")},
+                "verdict": "brownian_excursion",
+                "probability": 0.7,
+                "grade": "consistent with",
+                "statement": "Brownian excursion, indistinguishable from a Gaussian walk",
+                "reasons_for": "One.\nTwo.",
+                "reasons_against": "",
+                "reasons_open": "Three.",
+            }
+            for point in points
+        ],
+    )
+    definitions = []
+    for point in [p for p in points if p["grid"].startswith(("strong", "controls_processes"))]:
+        cells = [
+            ("own", shift, size, window)
+            for shift in (-0.5, 0.0)
+            for size in ("log_area", "log_area_raw", "excess", "activity")
+            for window in ((4, 16), (8, 16))
+        ]
+        cells += [(name, 0.0, "log_area", (4, 16)) for name in ("phase_randomised", "shuffled_increments")]
+        for index, (signal, shift, size, window) in enumerate(cells):
+            failed = index == 5
+            definitions.append(
+                {
+                    **{column: point[column] for column in ("source", "protocol", "point_id")},
+                    "signal": signal,
+                    "threshold": shift,
+                    "size": size,
+                    "window_low": window[0],
+                    "window_high": window[1],
+                    "primary": (signal, shift, size, window) == ("own", 0.0, "log_area", (4, 16)),
+                    "n_events": 100,
+                    **dict.fromkeys(("tau_s", "tau_d", "gamma", "difference"), None if failed else 1.5),
+                    "relation": "holds" if index % 3 else "undecided",
+                    "verdict": "none" if failed else names[index % 4],
+                    "probability": None if failed else 0.3 + 0.1 * (index % 5),
+                    "moved": None if signal == "own" else 1.0,
+                    "reason": "too few events" if failed else "",
+                }
+            )
+    put("definitions", definitions or {column: [] for column in SCHEMAS["definitions"].names})
+    put(
+        "confusion",
+        [
+            {
+                "process": process,
+                "universality": universality,
+                "replicate": replicate,
+                **dict.fromkeys(("tau_s", "tau_d", "gamma"), 1.5),
+                **dict.fromkeys(("covers_tau_s", "covers_tau_d", "covers_gamma"), universality and True),
+                "verdict": universality or names[replicate],
+                "probability": 0.9,
+                "grade": "none",
+                "statement": "",
+                "reason": "",
+            }
+            for process, universality in (
+                ("walk", "brownian_excursion"),
+                ("galton_watson", "mean_field_dp"),
+                ("ar1_10", None),
+            )
+            for replicate in range(3)
+        ],
+    )
     known = [
         ("width", "z", 0.95),
         ("width", "D", 1.4),
@@ -337,6 +423,7 @@ def test_the_three_kinds_of_file_are_whole(full: Tables, tmp_path: Path) -> None
         ("figure-1-avalanches", "none", 6),
         ("figure-2-phase-diagram", "none", 2),
         ("figure-4-finite-size-scaling", "widths", 2),
+        ("extended-2-definitions", "none", 1),
     ],
 )
 def test_missing_grids_and_scaling_leave_notes(name: str, kept: str, notes: int, tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ rule classify_points:
         comparisons=every("exponents", "comparisons"),
         cutoffs=every("exponents", "cutoffs"),
         controls=f"{RESULTS}/scaling/controls.parquet",
+        scaling=f"{RESULTS}/scaling/scaling.parquet",
+        definitions=f"{RESULTS}/classes/definitions.parquet",
         bias=expand(rules.calibrate_class.output.bias, process=PROCESSES),
     output:
         classes=f"{RESULTS}/classes/classes.parquet",

@@ -25,6 +25,8 @@ FIGURES = [
     "figure-1-avalanches",
     "figure-2-phase-diagram",
     "figure-4-finite-size-scaling",
+    "extended-1-confusion",
+    "extended-2-definitions",
 ]
 FORMATS = ["pdf", "png", "svg"]
 

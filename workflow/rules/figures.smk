@@ -20,6 +20,12 @@ rule draw_figure:
             width=RUN.survival.width,
         ),
         scaling=f"{RESULTS}/scaling/scaling.parquet",
+        classes=f"{RESULTS}/classes/classes.parquet",
+        point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
+        definitions=f"{RESULTS}/classes/definitions.parquet",
+        confusion=expand(
+            rules.confuse_class.output.confusion, process=[*PROCESSES, *IMPOSTORS]
+        ),
     output:
         pdf=report(
             f"{RESULTS}/figures/{{figure}}.pdf",

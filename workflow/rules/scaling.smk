@@ -57,6 +57,13 @@ rule judge_claims:
             width=RUN.training.width,
             depth=RUN.training.depth,
         ),
+        classes=f"{RESULTS}/classes/classes.parquet",
+        point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
+        definitions=f"{RESULTS}/classes/definitions.parquet",
+        confusion=expand(
+            f"{RESULTS}/classes/confusion/{{process}}.parquet",
+            process=[*PROCESSES, *IMPOSTORS],
+        ),
     output:
         verdicts=f"{RESULTS}/verdicts.parquet",
         summary=f"{RESULTS}/summary.md",

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from quasicrit.figures.classes import class_bars
 from quasicrit.figures.data import Paths, Rows, by_point, listed, pick, plain, read, scaled
 from quasicrit.figures.style import (
     COLOURS,
@@ -51,6 +52,8 @@ class FiniteSizeTables:
     cutoffs: Paths
     survival: Paths
     scaling: Paths
+    classes: Paths
+    point_verdicts: Paths
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,15 @@ class _Run:
     cutoffs: Rows
     survival: pd.DataFrame
     scaling: pd.DataFrame
+    classes: Rows
+    verdicts: Rows
 
 
 def draw_finite_size_scaling(tables: FiniteSizeTables, outputs: Sequence[Path | str]) -> None:
     """Draw figure 4 into ``outputs`` (pdf, png, svg).
 
     Panels: (a) P(d) by width, protocol F, (b) its collapse, (c) cut-offs against N, (d) collapse in depth,
-    (e) growth of d_c with L for nets and controls, (f) survival of a weak seed.
+    (e) growth of d_c with L for nets and controls, (f) survival of a weak seed, (g) probabilities of the classes.
     Raises TableError for a table that is missing or damaged.
     """
     run = _Run(
@@ -75,10 +80,12 @@ def draw_finite_size_scaling(tables: FiniteSizeTables, outputs: Sequence[Path | 
         by_point(read("cutoffs", tables.cutoffs)),
         read("survival", tables.survival),
         read("scaling", tables.scaling),
+        by_point(read("classes", tables.classes)),
+        by_point(read("point_verdicts", tables.point_verdicts)),
     )
     with journal_style():
-        fig = new_figure(122)
-        grid = fig.add_gridspec(2, 1)
+        fig = new_figure(172)
+        grid = fig.add_gridspec(3, 1, height_ratios=[1, 1, 0.85])
         upper = grid[0].subgridspec(1, 3)
         lower = grid[1].subgridspec(1, 3, width_ratios=[1, 1.45, 1])
         _by_width(fig.add_subplot(upper[0]), run)
@@ -87,8 +94,17 @@ def draw_finite_size_scaling(tables: FiniteSizeTables, outputs: Sequence[Path | 
         _by_depth(fig.add_subplot(lower[0]), run)
         _controls(fig.add_subplot(lower[1]), run)
         _survival(fig.add_subplot(lower[2]), run)
+        _classes(fig.add_subplot(grid[2].subgridspec(1, 2, width_ratios=[1, 0.34])[0]), run)
         caption(fig, _counts(run))
         save(fig, outputs)
+
+
+def _classes(ax: Axes, run: _Run) -> None:
+    letter(ax, "g", "universality class, calibrated on each window")
+    grids = ("weak", "weak_64", "weak_128", "strong_64", "strong_128", "strong_weights")
+    points = [point for grid in grids for point in pick(run.points, grid)]
+    points += pick(run.points, "widths", activation="tanh")
+    class_bars(ax, points, run.classes, run.verdicts)
 
 
 def _counts(run: _Run) -> str:
@@ -109,6 +125,8 @@ def _counts(run: _Run) -> str:
             f"f: {run.survival['n_seeds'].max():,} seeds a point at x = 0, "
             f"{run.survival['n_seeds'].min():,} elsewhere (inset: line, theory; dotted, its limit N → ∞)"
         )
+    if len(run.classes):
+        parts.append("g: bars, protocols W, T and F at σ_c(N)")
     bars = "Error bars: a, b, d, one standard error over nets; c, e, 95 % bootstrap over nets; f, one binomial standard error."
     return f"{bars} {'; '.join(parts)}." if parts else bars
 

@@ -7,7 +7,7 @@ criticality, against it, or was not made. The grade follows from them:
 | grade | what it takes |
 |---|---|
 | none | something speaks against: the class is "none", the cut-off does not grow with size, the law is rejected, the relation is broken, or a control passes as well |
-| consistent with | nothing speaks against; exponents of a class over 1.5 decades; growth with size not tested |
+| consistent with | nothing speaks against; exponents of a class over 1.5 decades; growth with size or controls not tested, or p in doubt |
 | supported | besides, the cut-off grows with size as the class demands, and the controls are rejected |
 | strong | besides, two decades, profiles collapse, the answer is stable over thresholds and windows, and surrogates with the same spectrum differ |
 | undecided | no class reaches a probability of ½, or less than 1.5 decades, or the relation is undecided |
@@ -37,7 +37,8 @@ Topic = Literal[
 ]
 _ESSENTIAL: tuple[Topic, ...] = ("law", "alternatives", "relation", "class", "growth", "controls")
 _MIN_DECADES, _MANY_DECADES = 1.5, 2.0
-_MIN_P_VALUE = 0.1
+#: A law passes above the first, is in doubt below, and is rejected below the second.
+_MIN_P_VALUE, _REJECTED_P_VALUE = 0.1, 0.01
 _LIKELY = 0.5
 #: The most that an exponent may change over a window, and the 95 % quantile of the normal law.
 _MAX_DRIFT, _ONE_SIDED = 0.4, 1.645
@@ -71,27 +72,27 @@ def grade_evidence(
     decades: float,
     p_value: float | None = None,
     drift: tuple[float, float] | None = None,
-    favoured: Iterable[str] = (),
+    favoured: Iterable[str] | None = None,
     difference: Estimate | None = None,
     tolerance: float = 0.1,
     shape_collapses: bool | None = None,
     cutoff_grows: bool | None = None,
     growth: str = "",
     controls_rejected: tuple[int, int] | None = None,
-    stable: bool | None = None,
+    same_class: tuple[int, int] | None = None,
     surrogates_differ: bool | None = None,
 ) -> Evidence:
     """Grade a claim of criticality; None means that a test was undecided or not made.
 
     ``decades``: of duration that the fit spans. ``p_value``: of the power law of durations, corrected for a search;
     ``drift``: change of its exponent over the window, with standard error. Many events reject every law on a finite
-    window, so that a small p alone is left open where the drift is known to be below .4 (exact processes read up to
+    window, so that a small p alone does not speak against where the drift is known to be below .4 (exact processes read up to
     .25 on their windows, signals of a short memory .7 and more). ``favoured``: alternatives without a cut-off to spare
     (not nested) that beat it. ``difference``: gamma − (tau_d − 1)/(tau_s − 1), judged with ``relation_holds`` after the
     difference that the most probable class itself has on the window is taken off, where that was measured.
     ``shape_collapses``: profiles of different durations fall on one curve. ``cutoff_grows``: with size, as the class
-    demands (``growth`` says how it was measured). ``controls_rejected``: how many of how many. ``stable``: the same
-    class over thresholds, size definitions and windows. ``surrogates_differ``: from surrogates with the same spectrum
+    demands (``growth`` says how it was measured). ``controls_rejected``: how many of how many. ``same_class``: under
+    how many of how many other thresholds, size definitions and windows the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum
     or increments.
     """
     best = posterior.classes[0]
@@ -103,13 +104,13 @@ def grade_evidence(
             f"Durations span {decades:.2f} decades, {'at least' if decades >= _MIN_DECADES else 'below'} the "
             f"{_MIN_DECADES:g} required.",
         ),
-        _alternatives(tuple(favoured)),
+        _alternatives(None if favoured is None else tuple(favoured)),
         _relation(difference, best, tolerance),
         _class(posterior),
         _tested("shape", shape_collapses, "Mean profiles of different durations", "collapse", "do not collapse"),
         _growth(cutoff_grows, growth),
         _controls(controls_rejected),
-        _tested("stability", stable, "Over thresholds, size definitions and windows the class", "is stable", "changes"),
+        _stability(same_class),
         _tested(
             "surrogates",
             surrogates_differ,
@@ -124,7 +125,7 @@ def grade_evidence(
         grade: Grade = "none"
     elif best.probability < _LIKELY or by_topic["decades"] is None or by_topic["relation"] is None:
         grade = "undecided"
-    elif by_topic["growth"] is None or by_topic["controls"] is None:
+    elif any(by_topic[topic] is None for topic in ("law", "growth", "controls")):
         grade = "consistent with"
     elif decades >= _MANY_DECADES and by_topic["shape"] and by_topic["stability"] and by_topic["surrogates"]:
         grade = "strong"
@@ -155,15 +156,21 @@ def _law(p: float | None, drift: tuple[float, float] | None) -> Finding:
     if drift is not None and abs(drift[0]) + _ONE_SIDED * drift[1] < _MAX_DRIFT:
         return Finding(
             "law",
-            None,
+            True,
             f"The power law of durations is rejected (p = {p:.2g}), but its exponent changes by only {drift[0]:.2f} ± "
             f"{drift[1]:.2f} over the window, as that of exact processes does.",
         )
     by = "" if drift is None else f"; its exponent changes by {drift[0]:.2f} ± {drift[1]:.2f}"
+    if p > _REJECTED_P_VALUE:
+        return Finding(
+            "law", None, f"The power law of durations is in doubt (p = {p:.2g}{by}): one true law in ten has such a p."
+        )
     return Finding("law", False, f"The power law of durations is rejected (p = {p:.2g}{by}).")
 
 
-def _alternatives(favoured: tuple[str, ...]) -> Finding:
+def _alternatives(favoured: tuple[str, ...] | None) -> Finding:
+    if favoured is None:
+        return Finding("alternatives", None, "No alternative to the power law was tried.")
     if favoured:
         names = ", ".join(name.replace("_", " ") for name in favoured)
         return Finding("alternatives", False, f"Favoured over the power law: {names}.")
@@ -226,6 +233,17 @@ def _controls(rejected: tuple[int, int] | None) -> Finding:
         return Finding("controls", None, "No controls were run through the same code.")
     count, of = rejected
     return Finding("controls", count == of, f"{count} of {of} controls are rejected by the same code.")
+
+
+def _stability(same: tuple[int, int] | None) -> Finding:
+    if same is None:
+        return Finding("stability", None, "Other thresholds, size definitions and windows were not tried.")
+    count, of = same
+    return Finding(
+        "stability",
+        count == of,
+        f"{count} of {of} other thresholds, size definitions and windows give the same class.",
+    )
 
 
 def _tested(topic: Topic, answer: bool | None, subject: str, yes: str, no: str) -> Finding:

@@ -102,7 +102,7 @@ def collapse_curves(
     if len(sizes) < _MIN_SIZES or counts.min() < _MIN_POINTS:
         raise FitError(
             f"a collapse needs at least {_MIN_SIZES} sizes with {_MIN_POINTS} points each, and there are "
-            + ", ".join(f"{count} of size {one:g}" for one, count in zip(sizes, counts))
+            + _listed(sizes, counts)
         )
     if np.ptp(t) == 0.0 or np.ptp(v) == 0.0:
         raise FitError("the control or the value is the same everywhere; a collapse needs both to vary")
@@ -137,6 +137,11 @@ def collapse_curves(
         without,
         found.omega,
     )
+
+
+def _listed(sizes: FloatArray, counts: NDArray[np.intp]) -> str:
+    shown = [f"{count} of size {one:g}" for one, count in zip(sizes[:6], counts)]
+    return ", ".join([*shown, *(["…"] if len(sizes) > 6 else [])]) or "none"
 
 
 def _fit_curves(
@@ -236,7 +241,7 @@ def collapse_events(
     if len(sizes) < _MIN_SIZES or counts.min() < 100:
         raise FitError(
             f"a collapse of events needs at least {_MIN_SIZES} sizes with 100 events from {low:g} on, and there are "
-            + (", ".join(f"{count} of size {one:g}" for one, count in zip(sizes, counts)) or "none")
+            + _listed(sizes, counts)
         )
     whole = bool((x == np.round(x)).all())
     edges = _edges(low, float(x.max()), whole)

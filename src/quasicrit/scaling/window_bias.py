@@ -22,7 +22,7 @@ from quasicrit.scaling.crackling import crackling
 __all__ = ["class_biases", "measure_biases", "window_biases"]
 
 #: Events of each reference process, and resamples for the covariance of its exponents.
-_EVENTS = 50_000
+_EVENTS = 30_000
 _RESAMPLES = 200
 #: The share of a shift that depends on the member of the class, not on the class.
 _NOT_UNIVERSAL = 0.5

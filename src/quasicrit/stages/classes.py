@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from quasicrit.scaling import (
     measure_biases,
 )
 from quasicrit.stages.covariance import EXPONENTS, covariance_columns, covariance_of
+from quasicrit.stages.shape_name import shape_name
 from quasicrit.tables import SCHEMAS, read_table, write_table
 
 __all__ = ["calibrate_class", "classify_points", "confuse_class", "read_biases"]
@@ -145,9 +147,9 @@ def classify_points(
 ) -> None:
     """Class probabilities and the grade of the evidence for every point that has exponents.
 
-    ``inputs``: paths of points, exponents, covariances, comparisons, cutoffs, bias, controls. The cut-off must grow when
-    the length looked at is doubled (``params``: saturates_below), and the controls of the point's protocol that ought to
-    be rejected must be.
+    ``inputs``: paths of points, exponents, covariances, comparisons, cutoffs, bias, controls, definitions, scaling. The
+    cut-off must grow when the length looked at is doubled (``params``: saturates_below), and the controls of the
+    point's protocol that ought to be rejected must be; stability and surrogates are those of the map of definitions.
     """
     keys = ["source", "protocol", "point_id"]
     exponents = read_table([str(p) for p in inputs["exponents"]], SCHEMAS["exponents"])
@@ -161,6 +163,9 @@ def classify_points(
         .set_index(keys)
     )
     controls = _controls(read_table([str(p) for p in inputs["controls"]], SCHEMAS["controls"]))
+    defined = read_table([str(p) for p in inputs["definitions"]], SCHEMAS["definitions"])
+    definitions = dict(iter(defined.astype(dict.fromkeys(keys, str)).groupby(keys)))
+    scaling = read_table([str(p) for p in inputs["scaling"]], SCHEMAS["scaling"])
     biases = read_biases(inputs["bias"])
     favoured = comparisons[comparisons["favours"].astype(str) == comparisons["alternative"].astype(str)]
     rows_of_class: list[dict[str, Any]] = []
@@ -181,7 +186,12 @@ def classify_points(
         difference = own.loc["difference"]
         other = favoured[(favoured[keys].astype(str) == list(key)).all(axis=1)]
         cut = cutoffs[(cutoffs[keys].astype(str) == list(key)).all(axis=1)]
-        grows, how = _growth(cut, points.loc[key], float(params["saturates_below"]))
+        limit = float(params["saturates_below"])
+        if key[1] == "F":
+            # Its depth is the same for every width: the cut-off is set by the width, and must grow with that.
+            grows, how = _growth_with_width(scaling, str(points.loc[key]["activation"]), limit)
+        else:
+            grows, how = _growth(cut, points.loc[key], limit)
         evidence = grade_evidence(
             posterior,
             decades=float(own.loc["tau_d", "decades"]),
@@ -193,6 +203,9 @@ def classify_points(
             cutoff_grows=grows,
             growth=how,
             controls_rejected=controls.get(key[1]),
+            shape_collapses=_shape(scaling, points, key, own.loc["gamma"], float(params["tolerance"])),
+            same_class=_same_class(definitions.get(key)),
+            surrogates_differ=_surrogates_differ(definitions.get(key)),
         )
         rows.append(
             {
@@ -229,6 +242,48 @@ def _number(value: Any) -> float | None:
     return None if value is None or pd.isna(value) else float(value)
 
 
+#: Distance at which three exponents differ with p < .01, √(quantile of χ² with 3 degrees of freedom).
+_FAR = 3.368
+
+
+def _same_class(definitions: pd.DataFrame | None) -> tuple[int, int] | None:
+    """How many of the other definitions that could be fitted give the class of the primary one."""
+    if definitions is None:
+        return None
+    own = definitions[(definitions["signal"] == "own") & (definitions["reason"] == "")]
+    primary = own[own["primary"]]
+    if not len(primary) or len(own) < 2:
+        return None
+    others = own[~own["primary"]]
+    return int((others["verdict"].astype(str) == str(primary["verdict"].iloc[0])).sum()), len(others)
+
+
+def _surrogates_differ(definitions: pd.DataFrame | None) -> bool | None:
+    if definitions is None:
+        return None
+    moved = definitions[definitions["signal"] != "own"]["moved"]
+    return None if not len(moved) or moved.isna().any() else bool((moved > _FAR).all())
+
+
+def _shape(
+    scaling: pd.DataFrame, points: pd.DataFrame, key: tuple[str, ...], gamma: pd.Series, tolerance: float
+) -> bool | None:
+    """Whether profiles collapse with the growth gamma − 1, where the collapse of the point was measured."""
+    own = points.loc[key]
+    name = shape_name(own, int((points["grid"] == own["grid"]).sum()))
+    found = scaling[(scaling["analysis"] == name) & (scaling["quantity"] == "growth")].dropna(
+        subset=["value", "ci_low"]
+    )
+    if not len(found):
+        return None
+    growth = next(found.itertuples(index=False))
+    off = growth.value + 1.0 - float(gamma["exponent"])
+    half = math.hypot((growth.ci_high - growth.ci_low) / 2, (float(gamma["ci_high"]) - float(gamma["ci_low"])) / 2)
+    if abs(off) + half <= tolerance:
+        return True
+    return False if abs(off) > max(half, tolerance) else None
+
+
 def _controls(controls: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """By protocol: how many of the controls that must be rejected are."""
     must = controls[controls["expected"].astype(str) == "rejected"]
@@ -245,8 +300,18 @@ def _growth(cutoffs: pd.DataFrame, point: pd.Series, saturates_below: float) -> 
     own = cutoffs[(cutoffs["quantity"].astype(str) == "d_c_slope") & (cutoffs["depth"] == point["depth"])]
     if not len(own) or own["ci_low"].isna().any():
         return None, ""
-    slope = next(own.itertuples(index=False))
-    text = f"d ln d_c/d ln L = {slope.value:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
+    return _against(next(own.itertuples(index=False)), "L", saturates_below)
+
+
+def _growth_with_width(scaling: pd.DataFrame, activation: str, saturates_below: float) -> tuple[bool | None, str]:
+    """The same for d_c against the width, from the exponent z of all widths."""
+    analysis = "width" if activation == "tanh" else f"width_{activation}"
+    own = scaling[(scaling["analysis"] == analysis) & (scaling["quantity"] == "z")].dropna(subset=["value", "ci_low"])
+    return _against(next(own.itertuples(index=False)), "N", saturates_below) if len(own) else (None, "")
+
+
+def _against(slope: Any, size: str, saturates_below: float) -> tuple[bool | None, str]:
+    text = f"d ln d_c/d ln {size} = {slope.value:.2f} [{slope.ci_low:.2f}, {slope.ci_high:.2f}]"
     if slope.ci_high < saturates_below:
         return False, text
     return (True if slope.ci_low > saturates_below else None), text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from quasicrit.avalanches import Events, corrected_size, detect, trajectory_medians
 from quasicrit.errors import FitError
 from quasicrit.points import Block, Point, protocol_of
+from quasicrit.reference.excursions import SURROGATES
 from quasicrit.rng import generator
-from quasicrit.scaling import WindowBias, classify, crackling
+from quasicrit.scaling import Crackling, WindowBias, classify, crackling
 from quasicrit.stages.classes import read_biases
 from quasicrit.stages.covariance import EXPONENTS
 from quasicrit.stages.detect import read_activity
@@ -76,54 +78,103 @@ def _point_rows(
     windows = [tuple(point.window), *(tuple(w) for w in params["windows"].get(point.protocol, ()))]
     windows = [w for w in dict.fromkeys(windows) if w[1] <= point.window[1]]
     rows = []
+    primary: Crackling | None = None
     for shift in params["thresholds"]:
-        threshold = own + shift * spread
-        events = detect(y, threshold, protocol.first, protocol.last_start - protocol.burn_in)
-        whole = events.censored == 0
-        sizes = _sizes(y, threshold, events, point.step_sd)
-        duration, clusters = events.duration[whole].astype(np.float64), net[events.trajectory[whole]]
+        cut = _cut(point, y, own + shift * spread, net)
         for definition in SIZES:
             for low, high in windows:
-                row: dict[str, Any] = {
-                    "source": point.source,
-                    "protocol": point.protocol,
-                    "point_id": point.point_id,
-                    "threshold": float(shift),
-                    "size": definition,
-                    "window_low": low,
-                    "window_high": high,
-                    "primary": shift == 0 and definition == "log_area" and (low, high) == tuple(point.window),
-                }
-                try:
-                    rng = generator(seed, "definitions", point.point_id, f"{shift:g}", definition, low, high)
-                    found = crackling(
-                        sizes[definition][whole],
-                        duration,
-                        clusters,
-                        window=(int(low), int(high)),
-                        rng=rng,
-                        n_resamples=params["resamples"],
-                        tolerance=params["tolerance"],
-                    )
-                    posterior = classify(
-                        [getattr(found, name).value for name in EXPONENTS],
-                        np.cov(found.samples, rowvar=False),
-                        biases=biases.get((int(low), int(high))),
-                    )
-                    row |= {name: getattr(found, name).value for name in EXPONENTS}
-                    row |= {
-                        "n_events": found.n_events,
-                        "difference": found.difference.value,
-                        "relation": {True: "holds", False: "broken", None: "undecided"}[found.holds],
-                        "verdict": posterior.verdict,
-                        "probability": posterior.classes[0].probability,
-                        "reason": "",
-                    }
-                except FitError as error:
-                    row |= dict.fromkeys((*EXPONENTS, "difference", "probability"))
-                    row |= {"n_events": 0, "relation": "undecided", "verdict": "none", "reason": str(error)}
-                rows.append(row)
+                names = {"signal": "own", "threshold": float(shift), "size": definition}
+                is_primary = shift == 0 and definition == "log_area" and (low, high) == tuple(point.window)
+                row, found = _row(point, cut, names, (int(low), int(high)), params, biases, seed)
+                rows.append({**row, "primary": is_primary, "moved": None})
+                if is_primary:
+                    primary = found
+    for name, surrogate in SURROGATES.items():
+        made = surrogate(y, generator(seed, "surrogate", name, point.point_id))
+        # A surrogate has lost its start: where that was the threshold, the median is.
+        level = own if protocol.threshold == "value" and name == "shuffled_increments" else trajectory_medians(made)
+        names = {"signal": name, "threshold": 0.0, "size": "log_area"}
+        window = (int(point.window[0]), int(point.window[1]))
+        row, found = _row(point, _cut(point, made, level, net), names, window, params, biases, seed)
+        rows.append({**row, "primary": False, "moved": _distance(primary, found)})
     return rows
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Complete events of every trajectory: size by definition, duration, net."""
+
+    size: Mapping[str, np.ndarray]
+    duration: np.ndarray
+    cluster: np.ndarray
+
+
+def _cut(point: Point, y: np.ndarray, threshold: np.ndarray, net: np.ndarray) -> _Cut:
+    protocol = protocol_of(point)
+    events = detect(y, threshold, protocol.first, protocol.last_start - protocol.burn_in)
+    whole = events.censored == 0
+    sizes = _sizes(y, threshold, events, point.step_sd)
+    return _Cut(
+        {name: values[whole] for name, values in sizes.items()},
+        events.duration[whole].astype(np.float64),
+        net[events.trajectory[whole]],
+    )
+
+
+def _row(
+    point: Point,
+    cut: _Cut,
+    names: Mapping[str, Any],
+    window: tuple[int, int],
+    params: Mapping[str, Any],
+    biases: Mapping[tuple[int, int], Mapping[str, Sequence[WindowBias]]],
+    seed: int,
+) -> tuple[dict[str, Any], Crackling | None]:
+    row: dict[str, Any] = {
+        "source": point.source,
+        "protocol": point.protocol,
+        "point_id": point.point_id,
+        **names,
+        "window_low": window[0],
+        "window_high": window[1],
+    }
+    try:
+        found = crackling(
+            cut.size[names["size"]],
+            cut.duration,
+            cut.cluster,
+            window=window,
+            rng=generator(seed, "definitions", point.point_id, *map(str, names.values()), *window),
+            n_resamples=params["resamples"],
+            tolerance=params["tolerance"],
+        )
+        posterior = classify(
+            [getattr(found, name).value for name in EXPONENTS],
+            np.cov(found.samples, rowvar=False),
+            biases=biases.get(window),
+        )
+    except FitError as error:
+        row |= dict.fromkeys((*EXPONENTS, "difference", "probability"))
+        return row | {"n_events": 0, "relation": "undecided", "verdict": "none", "reason": str(error)}, None
+    row |= {name: getattr(found, name).value for name in EXPONENTS}
+    row |= {
+        "n_events": found.n_events,
+        "difference": found.difference.value,
+        "relation": {True: "holds", False: "broken", None: "undecided"}[found.holds],
+        "verdict": posterior.verdict,
+        "probability": posterior.classes[0].probability,
+        "reason": "",
+    }
+    return row, found
+
+
+def _distance(one: Crackling | None, other: Crackling | None) -> float | None:
+    """Between two triples of exponents, in standard errors: √(Δᵀ (C + C')⁻¹ Δ)."""
+    if one is None or other is None:
+        return None
+    first, second = (np.array([getattr(found, name).value for name in EXPONENTS]) for found in (one, other))
+    covariance = np.cov(one.samples, rowvar=False) + np.cov(other.samples, rowvar=False)
+    return float(np.sqrt((first - second) @ np.linalg.solve(covariance, first - second)))
 
 
 def _sizes(y: np.ndarray, threshold: np.ndarray, events: Events, sd: float) -> dict[str, np.ndarray]:

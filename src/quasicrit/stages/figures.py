@@ -9,9 +9,13 @@ from typing import Any
 
 from quasicrit.figures import (
     AvalancheTables,
+    ConfusionTables,
+    DefinitionTables,
     FiniteSizeTables,
     PhaseDiagramTables,
     draw_avalanches,
+    draw_confusion,
+    draw_definitions,
     draw_finite_size_scaling,
     draw_phase_diagram,
 )
@@ -23,6 +27,8 @@ FIGURES: dict[str, tuple[type, Callable[[Any, Sequence[Path | str]], None]]] = {
     "figure-1-avalanches": (AvalancheTables, draw_avalanches),
     "figure-2-phase-diagram": (PhaseDiagramTables, draw_phase_diagram),
     "figure-4-finite-size-scaling": (FiniteSizeTables, draw_finite_size_scaling),
+    "extended-1-confusion": (ConfusionTables, draw_confusion),
+    "extended-2-definitions": (DefinitionTables, draw_definitions),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from quasicrit.stages.class_summary import class_lines
 from quasicrit.tables import SCHEMAS, atomic_path, read_table, write_table
 
 __all__ = ["judge_claims"]
@@ -29,7 +30,8 @@ def judge_claims(
 ) -> None:
     """Write the verdicts table and summary.md.
 
-    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning.
+    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, classes, point_verdicts,
+    definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -38,6 +40,10 @@ def judge_claims(
     controls = read_table(list(inputs["controls"]), SCHEMAS["controls"])
     survival = read_table(list(inputs["survival"]), SCHEMAS["survival"])
     learning = read_table(list(inputs["learning"]), SCHEMAS["learning"])
+    classes = {
+        name: read_table(list(inputs[name]), SCHEMAS[name])
+        for name in ("classes", "point_verdicts", "definitions", "confusion")
+    }
     judged = [
         *_exponent_claim(exponents, controls),
         *_crackling_claim(exponents, controls, params["tolerance"]),
@@ -46,7 +52,8 @@ def judge_claims(
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
     with atomic_path(summary) as temporary:
-        temporary.write_text(_summary(judged, exponents, cutoffs, controls, learning, params), encoding="utf-8")
+        text = _summary(judged, exponents, cutoffs, controls, learning, class_lines(points, **classes), params)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _joined(paths: Sequence[str], name: str, points: pd.DataFrame) -> pd.DataFrame:
@@ -317,6 +324,7 @@ def _summary(
     cutoffs: pd.DataFrame,
     controls: pd.DataFrame,
     learning: pd.DataFrame,
+    class_section: Sequence[str],
     params: Mapping[str, Any],
 ) -> str:
     titles = {
@@ -349,6 +357,7 @@ def _summary(
                 for r in own
             ]
             lines.append("")
+    lines += ["## Universality classes and the evidence", "", *class_section, ""]
     lines += ["## Controls, through the same code", ""]
     criteria = params["criteria"]
     lines += [

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from quasicrit.errors import FitError
 from quasicrit.rng import generator
 from quasicrit.scaling import Estimate, collapse_distributions, collapse_shapes, cutoff_exponent
+from quasicrit.stages.shape_name import shape_name
 from quasicrit.statistics import cluster_weights, percentile_interval, weighted_line
 from quasicrit.tables import SCHEMAS, read_table, write_table
 from quasicrit.theory import drift, edge_of_chaos, ridge, sigma_c, step_variance, xi_q
@@ -152,7 +153,8 @@ def _growth(
     if not np.isfinite(logs[:, 0]).all():
         rows.put(analysis, "D_over_z", None, sizes, reason="a size has no complete event")
         return
-    weight = 1 / np.maximum(np.nanvar(logs[:, 1:], axis=1, keepdims=True), 1e-300)
+    known = np.where(np.isfinite(logs[:, 1:]), logs[:, 1:], np.nan)
+    weight = 1 / np.maximum(np.nanvar(known, axis=1, keepdims=True), 1e-300)
     lines = weighted_line(np.log(sizes), logs, np.broadcast_to(weight, logs.shape))
     ratio = lines.slope[1] / lines.slope[0]
     low, high = percentile_interval(ratio[1:])
@@ -271,8 +273,7 @@ def _shapes(rows: _Rows, points: pd.DataFrame, shapes: Sequence[str]) -> None:
         frame = read_table(files, SCHEMAS["shapes"])
         for point in group.itertuples():
             own = frame[frame["point_id"] == point.point_id]
-            name = f"shape_{point.grid}" + ("" if point.activation == "tanh" else f"_{point.activation}")
-            name += f"_N={point.width}" if (group["grid"] == point.grid).sum() > 2 else ""
+            name = shape_name(point, int((group["grid"] == point.grid).sum()))
             try:
                 shape = _collapse_shape(own)
             except FitError as error:
