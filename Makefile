@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper resume test lint lock schema benchmarks calibrate critical-values clean
+.PHONY: setup figures paper resume test lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -64,6 +64,14 @@ calibrate: setup
 		--rerun-incomplete --quiet host reason
 	@$(BIN)/python -m tests.make_calibration_table
 	@echo "Every cell: results/calibration/calibration.md   Summary: README.md"
+
+# The universality classes on processes with known answers and on impostors: an hour on two cores, resumable.
+classes: setup
+	@OMP_NUM_THREADS=1 $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason \
+		--configfile config.yaml workflow/presets/classes.yaml --config results=results/reference -- \
+		results/reference/classes/confusion.md
+	@$(BIN)/python -m tests.make_class_table
+	@echo "Every process: results/reference/classes/confusion.md   Summary: README.md"
 
 critical-values: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.make_critical_values

@@ -53,6 +53,30 @@ rule confuse_class:
         "../../scripts/confuse_class.py"
 
 
+rule tabulate_confusion:
+    input:
+        confusion=expand(
+            rules.confuse_class.output.confusion, process=[*PROCESSES, *IMPOSTORS]
+        ),
+    output:
+        text=f"{RESULTS}/classes/confusion.md",
+    log:
+        f"{RESULTS}/logs/tabulate_confusion.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_confusion.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(5),
+    params:
+        fingerprint=fingerprint("quasicrit.stages.class_summary"),
+    message:
+        "Confusion matrix as a table"
+    script:
+        "../../scripts/tabulate_confusion.py"
+
+
 rule classify_points:
     input:
         points=f"{RESULTS}/points.parquet",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["class_lines"]
+from quasicrit.reference import IMPOSTORS
+from quasicrit.tables import SCHEMAS, atomic_path, read_table
+
+__all__ = ["class_lines", "readme_lines", "tabulate_confusion"]
 
 _KEYS = ["source", "protocol", "point_id"]
 #: Grids whose points are listed one by one; of the others (the fan-out, the field) the grades are counted.
@@ -110,6 +114,62 @@ def _definitions(definitions: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         + "; ".join(parts)
         + "."
     ]
+
+
+def tabulate_confusion(paths: Sequence[Path | str], out: Path | str) -> None:
+    """Rule tabulate_confusion: the confusion matrix in words, as Markdown."""
+    frame = read_table([str(path) for path in paths], SCHEMAS["confusion"])
+    with atomic_path(out) as temporary:
+        temporary.write_text(
+            "\n".join(["# Confusion of universality classes", "", *_trust(frame), ""]), encoding="utf-8"
+        )
+
+
+def readme_lines(confusion: pd.DataFrame) -> list[str]:
+    """The confusion matrix in four rows."""
+    frame = confusion.astype({"process": str, "verdict": str, "grade": str, "statement": str})
+    known = frame[frame["universality"].notna()]
+    right = known["verdict"] == known["universality"].astype(str)
+    covers = [known.groupby("process")[f"covers_{name}"].apply(_share) for name in ("tau_s", "tau_d", "gamma")]
+    impostors = frame[frame["universality"].isna()]
+    walks = impostors["process"].map(lambda name: IMPOSTORS[name].memory > IMPOSTORS[name].window[1])
+    short, long = impostors[~walks], impostors[walks]
+    return [
+        "| what | processes | measured | required |",
+        "|---|---|---|---|",
+        f"| right class on top | {known['process'].nunique()} references | {_range(right.groupby(known['process']).apply(_share))} "
+        "| at least 95 % |",
+        "| calibrated 95 % intervals that cover (tau_s; tau_d; gamma) | the same | "
+        f"{'; '.join(map(_range, covers))} | 91 to 98 % |",
+        "| impostors with a memory within the window: none, or no evidence | "
+        f"{short['process'].nunique()} | {_range(_quiet(short, walk=False))} | at least 95 % |",
+        "| impostors with a memory beyond it, surrogates of a walk: called a Gaussian walk | "
+        f"{long['process'].nunique()} | {_range(_quiet(long, walk=True))} | never “critical” |",
+        "",
+        f"({_events(frame)} realisations of each process.)",
+    ]
+
+
+def _events(frame: pd.DataFrame) -> str:
+    counts = sorted(set(frame.groupby("process").size()))
+    return " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+
+
+def _quiet(frame: pd.DataFrame, *, walk: bool) -> pd.Series:
+    """By process the share that ends without evidence; with ``walk``, or as a walk."""
+    quiet = (frame["grade"] == "none") | (frame["verdict"] == "none")
+    if walk:
+        quiet = quiet | frame["statement"].str.contains("indistinguishable")
+    return quiet.groupby(frame["process"]).apply(_share)
+
+
+def _share(values: pd.Series) -> float:
+    return float(values.astype(float).mean())
+
+
+def _range(shares: pd.Series) -> str:
+    low, high = 100 * shares.min(), 100 * shares.max()
+    return f"{low:.1f} %" if high - low < 0.05 else f"{low:.1f} to {high:.1f} %"
 
 
 def _trust(confusion: pd.DataFrame) -> list[str]:
