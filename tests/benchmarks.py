@@ -16,6 +16,7 @@ import torch
 from quasicrit.avalanches import detect
 from quasicrit.networks import Replicas, propagate
 from quasicrit.rng import generator
+from quasicrit.scaling import collapse_curves
 from quasicrit.tails import Distribution, Support, fit_power_law, p_value, search_xmin
 from quasicrit.theory import sigma_c
 
@@ -96,6 +97,20 @@ def tails() -> None:
     print(f"p-value, 1000 refits with the xmin search, 1e5 events, alpha = 2: {took:.1f} s (at most 30)")
 
 
+def collapses() -> None:
+    """A collapse of 100 points with errors and the fit without the smallest size."""
+    size = np.repeat([16.0, 24.0, 32.0, 48.0, 64.0], 20)
+    t = np.tile(np.linspace(0.85, 1.15, 20), 5)
+    value = size**-0.3 * (1.5 - np.tanh((t - 1.0) * size / 4))
+    value = value * (1 + 0.01 * generator(1, "collapse").standard_normal(100))
+    for name, corrections in (("without", False), ("with", True)):
+        took = statistics.median(
+            seconds(lambda c=corrections: collapse_curves(size, t, value, 0.01 * value, corrections=c))
+            for _ in range(3)
+        )
+        print(f"finite-size collapse of 100 points, {name} corrections to scaling: {took:.2f} s (at most 3)")
+
+
 def main() -> None:
     print("ratio, median of 7 (range; goal)")
     for width, layers in ((64, 64), (128, 32), (256, 16)):
@@ -121,6 +136,7 @@ def main() -> None:
             goal,
         )
     tails()
+    collapses()
 
 
 if __name__ == "__main__":

@@ -350,7 +350,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "point_verdicts": _schema(
         *_SOURCE,
         _field("verdict", _TEXT, "most probable class, or none"),
-        _field("probability", pa.float64(), "its probability"),
+        _field("probability", pa.float64(), "its probability; null without exponents", nullable=True),
         _field("grade", _TEXT, "grade of the evidence: none, undecided, consistent with, supported, strong"),
         _field("statement", pa.string(), "what may be said"),
         _field("reasons_for", pa.string(), "one sentence a line"),

@@ -108,6 +108,29 @@ def test_percolation_below_and_above_is_what_its_first_steps_say() -> None:
         assert exactly == pytest.approx(chance, abs=4 * math.sqrt(chance / n))
 
 
+@pytest.mark.parametrize(("dimension", "p"), [(1, 0.66), (2, 0.3)])
+def test_percolation_is_that_of_sets_of_sites(dimension: int, p: float) -> None:
+    """Size and duration against a simulation site by site, long enough to need several words of bits."""
+    longest, n = 120, 3000
+    made = directed_percolation(dimension, n, generator(8, dimension), longest, p)
+    rng = generator(9, dimension)
+    steps = [(0,), (1,)] if dimension == 1 else [(0, 0), (1, 0), (0, 1), (1, 1)]
+    found: list[tuple[int, int]] = []
+    while len(found) < n:
+        wet, total = {(0,) * dimension}, 1
+        for duration in range(1, longest):
+            wet = {tuple(x + dx for x, dx in zip(site, step)) for site in wet for step in steps if rng.random() < p}
+            if not wet:
+                found.append((total, duration))
+                break
+            total += len(wet)
+    slow = np.array(found)
+    assert stats.ks_2samp(made.size, slow[:, 0]).pvalue > 1e-3
+    assert stats.ks_2samp(made.duration, slow[:, 1]).pvalue > 1e-3
+    late = made.duration > 60
+    assert stats.ks_2samp(made.size[late], slow[slow[:, 1] > 60, 0]).pvalue > 1e-3
+
+
 def test_percolation_survives_and_grows_with_the_published_exponents() -> None:
     """Σ over seeds of wet sites at t grows as t^theta, survival falls as t^−delta, at the critical probability."""
     for dimension, delta in ((1, 0.159464), (2, 0.4505)):

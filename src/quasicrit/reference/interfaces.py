@@ -13,19 +13,22 @@ __all__ = ["linear_interface"]
 _WARM = 40
 #: Lattices, each a cluster: at least, at most, and avalanches on each in between.
 _FEWEST, _MOST, _EACH = 20, 50, 1000
+_BLOCK = 64
 
 
 @numba.njit(cache=True, nogil=True)
-def _neighbours(here, side, sites, dimension, near):  # type: ignore[no-untyped-def]
-    if dimension == 1:
-        near[0] = here + 1 if here + 1 < side else 0
-        near[1] = here - 1 if here > 0 else side - 1
-    else:
+def _neighbours(dimension, side):  # type: ignore[no-untyped-def]
+    """Of every site, (sites, 2 dimension), on the periodic lattice."""
+    sites = side**dimension
+    near = np.empty((sites, 2 * dimension), np.int64)
+    for here in range(sites):
         column = here % side
-        near[0] = here + 1 if column + 1 < side else here + 1 - side
-        near[1] = here - 1 if column > 0 else here - 1 + side
-        near[2] = here + side if here + side < sites else here + side - sites
-        near[3] = here - side if here >= side else here - side + sites
+        near[here, 0] = here + 1 if column + 1 < side else here + 1 - side
+        near[here, 1] = here - 1 if column > 0 else here - 1 + side
+        if dimension == 2:
+            near[here, 2] = (here + side) % sites
+            near[here, 3] = (here - side) % sites
+    return near
 
 
 @numba.njit(cache=True, nogil=True)
@@ -33,9 +36,11 @@ def _depin(dimension, side, stiffness, warm, rng, size, duration):  # type: igno
     """Fill size and duration with consecutive avalanches of one interface, after ``warm`` moves.
 
     ``force`` is Laplacian + spring + pinning up to a common constant; the drive raises that constant until the site
-    with the largest force moves, and holds it while the avalanche lasts.
+    with the largest force moves, and holds it while the avalanche lasts. That site is found among the largest forces
+    of blocks of sites, of which only those are looked through again that an avalanche has touched.
     """
-    sites = side if dimension == 1 else side * side
+    near = _neighbours(dimension, side)
+    sites, degree = near.shape
     pinning = np.empty(sites)
     for site in range(sites):
         pinning[site] = rng.standard_normal()
@@ -43,12 +48,19 @@ def _depin(dimension, side, stiffness, warm, rng, size, duration):  # type: igno
     active = np.empty(sites, np.int64)
     following = np.empty(sites, np.int64)
     mark = np.zeros(sites, np.int64)
-    near = np.empty(4, np.int64)
+    blocks = (sites + _BLOCK - 1) // _BLOCK
+    largest = np.empty(blocks)
+    touched = np.ones(blocks, np.bool_)
     stamp = 0
     moved = 0
     found = 0
     while found < len(size):
-        active[0] = np.argmax(force)
+        for block in range(blocks):
+            if touched[block]:
+                largest[block] = force[block * _BLOCK : (block + 1) * _BLOCK].max()
+                touched[block] = False
+        first = np.argmax(largest) * _BLOCK
+        active[0] = first + np.argmax(force[first : first + _BLOCK])
         limit = force[active[0]]
         count = 1
         moves = 0
@@ -61,22 +73,22 @@ def _depin(dimension, side, stiffness, warm, rng, size, duration):  # type: igno
             for index in range(count):
                 here = active[index]
                 new = rng.standard_normal()
-                force[here] += new - pinning[here] - 2.0 * dimension - stiffness
+                force[here] += new - pinning[here] - degree - stiffness
                 pinning[here] = new
-                _neighbours(here, side, sites, dimension, near)
-                for k in range(2 * dimension):
-                    force[near[k]] += 1.0
+                touched[here // _BLOCK] = True
+                for k in range(degree):
+                    force[near[here, k]] += 1.0
+                    touched[near[here, k] // _BLOCK] = True
             made = 0
             for index in range(count):
                 here = active[index]
-                if mark[here] != stamp and force[here] > limit:
+                if force[here] > limit and mark[here] != stamp:
                     mark[here] = stamp
                     following[made] = here
                     made += 1
-                _neighbours(here, side, sites, dimension, near)
-                for k in range(2 * dimension):
-                    site = near[k]
-                    if mark[site] != stamp and force[site] > limit:
+                for k in range(degree):
+                    site = near[here, k]
+                    if force[site] > limit and mark[site] != stamp:
                         mark[site] = stamp
                         following[made] = site
                         made += 1

@@ -53,12 +53,12 @@ def fractional_noise(hurst: float, trials: int, steps: int, rng: np.random.Gener
     # The eigenvalues of the circulant are positive for every H (Craigmile 2003), rounding apart.
     spectrum = np.maximum(np.fft.rfft(np.concatenate([covariance, covariance[-2:0:-1]])).real, 0.0)
     size = 2 * steps
-    noise = rng.standard_normal((2, trials, spectrum.size))
-    values = np.sqrt(spectrum * size / 2) * (noise[0] + 1j * noise[1])
+    parts = rng.standard_normal((trials, spectrum.size, 2))
+    parts *= np.sqrt(spectrum * size / 2)[:, np.newaxis]
     # The two ends of the spectrum are real.
-    for end in (0, spectrum.size - 1):
-        values[:, end] = math.sqrt(spectrum[end] * size) * noise[0, :, end]
-    return np.fft.irfft(values, n=size, axis=1)[:, :steps]
+    parts[:, [0, -1], 0] *= math.sqrt(2.0)
+    parts[:, [0, -1], 1] = 0.0
+    return np.fft.irfft(parts.view(np.complex128)[:, :, 0], n=size, axis=1)[:, :steps]
 
 
 def poisson_counts(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:

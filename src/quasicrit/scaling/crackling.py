@@ -50,6 +50,11 @@ class Crackling:
     n_clusters: int
     samples: np.ndarray
 
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of (tau_s, tau_d, gamma), shape (3, 3), from the same resamples."""
+        return np.asarray(np.cov(self.samples, rowvar=False))
+
 
 def log_bins(low: int, high: int, per_octave: int = 4) -> np.ndarray:
     """Integer bin edges from ``low`` to ``high`` + 1, about ``per_octave`` per doubling: bin k is [e_k, e_{k+1})."""

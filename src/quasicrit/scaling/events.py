@@ -63,9 +63,7 @@ def classify_events(
     p = p_value(duration, law, clusters=clusters, n_resamples=n_resamples, rng=rng)
     against = compare_alternatives(duration, law, clusters=clusters)
     drift = exponent_drift(duration, law, clusters=clusters)
-    posterior = classify(
-        [found.tau_s.value, found.tau_d.value, found.gamma.value], np.cov(found.samples, rowvar=False), biases=biases
-    )
+    posterior = classify([found.tau_s.value, found.tau_d.value, found.gamma.value], found.covariance, biases=biases)
     evidence = grade_evidence(
         posterior,
         decades=law.populated_decades,

@@ -17,13 +17,15 @@ __all__ = ["ShapeCollapse", "collapse_shapes"]
 class ShapeCollapse:
     """``growth``: exponent of ⟨y⟩ ~ T^growth (gamma − 1) that best collapses the profiles; ``power``: a of the fitted
     f ∝ [x(1−x)]^a; ``asymmetry``: of the first moment of f about ½, in units of its width; ``deviation``: root mean
-    square of f − fit over the mean of f. Errors by a jackknife over folds of networks. ``durations``: mean durations used.
+    square of f − fit over the mean of f; ``misfit``: mean squared distance of the scaled profiles to f in their errors,
+    near 1 where they collapse. Errors by a jackknife over folds of networks. ``durations``: mean durations used.
     """
 
     growth: Estimate
     power: Estimate
     asymmetry: Estimate
     deviation: float
+    misfit: float
     durations: tuple[float, ...]
 
 
@@ -42,10 +44,12 @@ def collapse_shapes(n: np.ndarray, duration: np.ndarray, activity: np.ndarray, p
     n, duration, activity = n[:, enough], duration[:, enough], activity[:, enough]
     sums_d, sums_y = n * duration, n[:, :, None] * activity
 
-    def measures(keep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def profiles(keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         total = n[keep].sum(0)
-        d = sums_d[keep].sum(0) / total
-        y = sums_y[keep].sum(0) / total[:, None]
+        return sums_d[keep].sum(0) / total, sums_y[keep].sum(0) / total[:, None]
+
+    def measures(keep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        d, y = profiles(keep)
         growth = _growth(d + 0.5, y)
         shape = (y / (d[:, None] + 0.5) ** growth).mean(0)
         shape = shape / shape.mean()
@@ -57,14 +61,30 @@ def collapse_shapes(n: np.ndarray, duration: np.ndarray, activity: np.ndarray, p
     folds = len(n)
     everything = np.ones(folds, bool)
     values, shape, d = measures(everything)
-    left_out = np.array([measures(np.arange(folds) != fold)[0] for fold in range(folds)])
-    error = np.sqrt((folds - 1) / folds * ((left_out - left_out.mean(0)) ** 2).sum(0))
+    without = [np.arange(folds) != fold for fold in range(folds)]
+    error = _jackknife(np.array([measures(keep)[0] for keep in without]))
+    misfit = _misfit(*profiles(everything), _jackknife(np.array([profiles(keep)[1] for keep in without])), values[0])
     fit = _form(values[1], phase)
     deviation = float(np.sqrt(np.mean((shape - fit) ** 2)))
     growth, power, asymmetry = (
         Estimate(float(v), float(v - 1.96 * e), float(v + 1.96 * e)) for v, e in zip(values, error, strict=True)
     )
-    return ShapeCollapse(growth, power, asymmetry, deviation, tuple(d.tolist()))
+    return ShapeCollapse(growth, power, asymmetry, deviation, misfit, tuple(d.tolist()))
+
+
+def _jackknife(left_out: np.ndarray) -> np.ndarray:
+    """Standard errors from values with each fold left out, (folds, …)."""
+    folds = len(left_out)
+    return np.asarray(np.sqrt((folds - 1) / folds * ((left_out - left_out.mean(0)) ** 2).sum(0)))
+
+
+def _misfit(duration: np.ndarray, activity: np.ndarray, error: np.ndarray, growth: float) -> float:
+    """Mean of (profile − common shape)²/error² over durations and phases; the shape is their weighted mean."""
+    unit = (duration[:, None] + 0.5) ** growth
+    scaled, weight = activity / unit, (unit / np.maximum(error, 1e-9 * np.abs(activity).max())) ** 2
+    shape = (weight * scaled).sum(0) / weight.sum(0)
+    bins, phases = scaled.shape
+    return float((weight * (scaled - shape) ** 2).sum() / ((bins - 1) * phases))
 
 
 def _growth(duration: np.ndarray, activity: np.ndarray) -> float:

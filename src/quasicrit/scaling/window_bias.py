@@ -54,7 +54,7 @@ def measure_biases(
             found.append(error)
             continue
         values = np.array([fit.tau_s.value, fit.tau_d.value, fit.gamma.value])
-        found.append(WindowBias(values - np.array(process.exponents), np.cov(fit.samples, rowvar=False)))
+        found.append(WindowBias(values - np.array(process.exponents), fit.covariance))
     return found
 
 

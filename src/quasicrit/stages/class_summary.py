@@ -27,6 +27,7 @@ def class_lines(
 ) -> list[str]:
     """Lines of Markdown; ``points`` with text keys, the others as their tables."""
     verdicts = point_verdicts.astype(dict.fromkeys(_KEYS, str)).merge(points, on=_KEYS)
+    verdicts = verdicts[verdicts["probability"].notna()]
     known = classes.astype(dict.fromkeys(_KEYS, str))
     listed = verdicts[verdicts["grid"].str.startswith(_LISTED)].sort_values(
         ["protocol", "source", "activation", "width"]

@@ -14,6 +14,7 @@ from quasicrit.errors import FitError
 from quasicrit.reference import IMPOSTORS, PROCESSES, Process
 from quasicrit.rng import generator
 from quasicrit.scaling import (
+    NONE,
     ClassPosterior,
     Crackling,
     Estimate,
@@ -87,7 +88,7 @@ def _covered(found: Crackling, source: Process, own: WindowBias | None) -> dict[
     """Whether value − shift ± t √(variances of both) holds the exact exponent, for a process whose shift was measured."""
     if own is None or source.exponents is None:
         return dict.fromkeys(f"covers_{name}" for name in EXPONENTS)
-    covariance = np.cov(found.samples, rowvar=False) + own.covariance
+    covariance = found.covariance + own.covariance
     made: dict[str, bool | None] = {}
     for index, name in enumerate(EXPONENTS):
         off = getattr(found, name).value - own.shift[index] - source.exponents[index]
@@ -145,7 +146,7 @@ def classify_points(
     verdicts: Path | str,
     details: Mapping[str, Any],
 ) -> None:
-    """Class probabilities and the grade of the evidence for every point that has exponents.
+    """Class probabilities of every point that has exponents, and the grade of the evidence for every point.
 
     ``inputs``: paths of points, exponents, covariances, comparisons, cutoffs, bias, controls, definitions, scaling. The
     cut-off must grow when the length looked at is doubled (``params``: saturates_below), and the controls of the
@@ -219,8 +220,30 @@ def classify_points(
                 "reasons_open": "\n".join(evidence.reasons(None)),
             }
         )
+    rows += _unmeasured(points, exponents, {tuple(row[name] for name in keys) for row in rows})
     write_table(classes, SCHEMAS["classes"], rows_of_class, details)
     write_table(verdicts, SCHEMAS["point_verdicts"], rows, details)
+
+
+def _unmeasured(points: pd.DataFrame, exponents: pd.DataFrame, measured: set[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """The verdict of points without exponents: none, and why."""
+    keys = list(points.index.names)
+    reasons = exponents[exponents["reason"] != ""].astype(dict.fromkeys(keys, str))
+    known = reasons.drop_duplicates(keys).set_index(keys)["reason"]
+    return [
+        {
+            **dict(zip(keys, key)),
+            "verdict": NONE,
+            "probability": None,
+            "grade": "none",
+            "statement": f"no exponents: {known.get(key, 'too shallow or too few events')}",
+            "reasons_for": "",
+            "reasons_against": "",
+            "reasons_open": "Without exponents nothing was tested.",
+        }
+        for key in points.index
+        if key not in measured
+    ]
 
 
 def _class_rows(names: Mapping[str, str], posterior: ClassPosterior) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def _row(
         )
         posterior = classify(
             [getattr(found, name).value for name in EXPONENTS],
-            np.cov(found.samples, rowvar=False),
+            found.covariance,
             biases=biases.get(window),
         )
     except FitError as error:
@@ -173,7 +173,7 @@ def _distance(one: Crackling | None, other: Crackling | None) -> float | None:
     if one is None or other is None:
         return None
     first, second = (np.array([getattr(found, name).value for name in EXPONENTS]) for found in (one, other))
-    covariance = np.cov(one.samples, rowvar=False) + np.cov(other.samples, rowvar=False)
+    covariance = one.covariance + other.covariance
     return float(np.sqrt((first - second) @ np.linalg.solve(covariance, first - second)))
 
 

@@ -184,7 +184,7 @@ def _exponent_rows(
                 "reason": "",
             }
         )
-    return made, np.cov(result.samples, rowvar=False)
+    return made, result.covariance
 
 
 def _drift(point: Point, duration: np.ndarray, net: np.ndarray) -> dict[str, float]:
