@@ -75,6 +75,15 @@ def test_no_class_is_no_evidence() -> None:
     assert any("No class has these exponents" in reason for reason in evidence.reasons(False))
 
 
+def test_an_undecided_control_supports_nothing() -> None:
+    evidence = grade_evidence(MEAN_FIELD, **{**ALL, "controls_rejected": (5, 6), "controls_undecided": 1})
+    assert evidence.grade == "consistent with"
+    assert "5 of 6 controls are rejected by the same code (1 undecided)." in evidence.reasons(None)
+    evidence = grade_evidence(MEAN_FIELD, **{**ALL, "controls_rejected": (4, 6), "controls_undecided": 1})
+    assert evidence.grade == "none"
+    assert "4 of 6 controls are rejected by the same code (1 undecided, 1 pass as well)." in evidence.reasons(False)
+
+
 def test_small_data_end_undecided() -> None:
     assert grade_evidence(MEAN_FIELD, **{**ALL, "decades": 1.2}).grade == "undecided"
     assert grade_evidence(MEAN_FIELD, **{**ALL, "difference": OPEN}).grade == "undecided"

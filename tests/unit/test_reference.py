@@ -111,8 +111,8 @@ def test_percolation_below_and_above_is_what_its_first_steps_say() -> None:
 @pytest.mark.parametrize(("dimension", "p"), [(1, 0.66), (2, 0.3)])
 def test_percolation_is_that_of_sets_of_sites(dimension: int, p: float) -> None:
     """Size and duration against a simulation site by site, long enough to need several words of bits."""
-    longest, n = 120, 3000
-    made = directed_percolation(dimension, n, generator(8, dimension), longest, p)
+    longest, n = 100, 1000
+    made = directed_percolation(dimension, 20 * n, generator(8, dimension), longest, p)
     rng = generator(9, dimension)
     steps = [(0,), (1,)] if dimension == 1 else [(0, 0), (1, 0), (0, 1), (1, 1)]
     found: list[tuple[int, int]] = []

@@ -79,6 +79,7 @@ def grade_evidence(
     cutoff_grows: bool | None = None,
     growth: str = "",
     controls_rejected: tuple[int, int] | None = None,
+    controls_undecided: int = 0,
     same_class: tuple[int, int] | None = None,
     surrogates_differ: bool | None = None,
 ) -> Evidence:
@@ -91,9 +92,9 @@ def grade_evidence(
     (not nested) that beat it. ``difference``: gamma − (tau_d − 1)/(tau_s − 1), judged with ``relation_holds`` after the
     difference that the most probable class itself has on the window is taken off, where that was measured.
     ``shape_collapses``: profiles of different durations fall on one curve. ``cutoff_grows``: with size, as the class
-    demands (``growth`` says how it was measured). ``controls_rejected``: how many of how many. ``same_class``: under
-    how many of how many other thresholds, size definitions and windows the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum
-    or increments.
+    demands (``growth`` says how it was measured). ``controls_rejected``: how many of how many, of which ``controls_undecided``
+    were neither rejected nor passed. ``same_class``: under how many of how many other thresholds, size definitions and
+    windows the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum or increments.
     """
     best = posterior.classes[0]
     findings = [
@@ -109,7 +110,7 @@ def grade_evidence(
         _class(posterior),
         _tested("shape", shape_collapses, "Mean profiles of different durations", "collapse", "do not collapse"),
         _growth(cutoff_grows, growth),
-        _controls(controls_rejected),
+        _controls(controls_rejected, controls_undecided),
         _stability(same_class),
         _tested(
             "surrogates",
@@ -228,11 +229,19 @@ def _growth(grows: bool | None, how: str) -> Finding:
     return Finding("growth", grows, f"The cut-off {verb}{text}.")
 
 
-def _controls(rejected: tuple[int, int] | None) -> Finding:
+def _controls(rejected: tuple[int, int] | None, undecided: int) -> Finding:
     if rejected is None:
         return Finding("controls", None, "No controls were run through the same code.")
     count, of = rejected
-    return Finding("controls", count == of, f"{count} of {of} controls are rejected by the same code.")
+    passed = of - count - undecided
+    rest = ", ".join(
+        f"{number} {word}" for number, word in ((undecided, "undecided"), (passed, "pass as well")) if number
+    )
+    return Finding(
+        "controls",
+        False if passed else None if undecided else True,
+        f"{count} of {of} controls are rejected by the same code{f' ({rest})' if rest else ''}.",
+    )
 
 
 def _stability(same: tuple[int, int] | None) -> Finding:

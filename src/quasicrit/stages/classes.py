@@ -193,6 +193,7 @@ def classify_points(
             grows, how = _growth_with_width(scaling, str(points.loc[key]["activation"]), limit)
         else:
             grows, how = _growth(cut, points.loc[key], limit)
+        rejected, undecided = controls.get(key[1], (None, 0))
         evidence = grade_evidence(
             posterior,
             decades=float(own.loc["tau_d", "decades"]),
@@ -203,7 +204,8 @@ def classify_points(
             tolerance=float(params["tolerance"]),
             cutoff_grows=grows,
             growth=how,
-            controls_rejected=controls.get(key[1]),
+            controls_rejected=rejected,
+            controls_undecided=undecided,
             shape_collapses=_shape(scaling, points, key, own.loc["gamma"], float(params["tolerance"])),
             same_class=_same_class(definitions.get(key)),
             surrogates_differ=_surrogates_differ(definitions.get(key)),
@@ -307,14 +309,16 @@ def _shape(
     return False if abs(off) > max(half, tolerance) else None
 
 
-def _controls(controls: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """By protocol: how many of the controls that must be rejected are."""
+def _controls(controls: pd.DataFrame) -> dict[str, tuple[tuple[int, int], int]]:
+    """By protocol: how many of the controls that must be rejected are, and how many are undecided."""
     must = controls[controls["expected"].astype(str) == "rejected"]
     made = {}
     for protocol, group in must.groupby(must["protocol"].astype(str)):
-        decided = group[group["outcome"].astype(str) != "undecided"]
-        if len(decided):
-            made[str(protocol)] = (int((decided["outcome"].astype(str) == "rejected").sum()), len(decided))
+        outcome = group["outcome"].astype(str)
+        made[str(protocol)] = (
+            (int((outcome == "rejected").sum()), len(group)),
+            int((outcome == "undecided").sum()),
+        )
     return made
 
 

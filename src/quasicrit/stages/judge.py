@@ -52,7 +52,9 @@ def judge_claims(
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
     with atomic_path(summary) as temporary:
-        text = _summary(judged, exponents, cutoffs, controls, learning, class_lines(points, **classes), params)
+        section = class_lines(points, **classes)
+        definitions = _joined(inputs["definitions"], "definitions", points)
+        text = _summary(judged, exponents, cutoffs, controls, learning, section, definitions, params)
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -114,9 +116,10 @@ def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dic
             if pd.isna(point.exponent):
                 text = f"No exponent: {point.reason}."
             else:
-                walk = _inside(BROWNIAN[name], point.ci_low, point.ci_high)
-                paper = _inside(PAPER[name], point.ci_low, point.ci_high)
-                text = f"Brownian excursion ({BROWNIAN[name]:.3f}) {walk} the 95 % interval, the paper's {PAPER[name]} {paper}."
+                text = (
+                    f"The Brownian excursion's {BROWNIAN[name]:.3f} lies {_apart(BROWNIAN[name], point)}, the paper's {PAPER[name]} "
+                    f"(without an error of its own) {_apart(PAPER[name], point)}."
+                )
                 if not pd.isna(point.p_value):
                     verb = "is rejected" if point.p_value <= 0.1 else "passes"
                     text += f" The power law {verb} on this window (p = {point.p_value:.2g})."
@@ -135,8 +138,14 @@ def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dic
     return rows
 
 
-def _inside(value: float, low: float, high: float) -> str:
-    return "lies inside" if low <= value <= high else "lies outside"
+def _apart(value: float, point: Any) -> str:
+    """How far ``value`` lies from an exponent, in standard errors of the exponent."""
+    error = (point.ci_high - point.ci_low) / (2 * 1.96)
+    where = "inside" if point.ci_low <= value <= point.ci_high else "outside"
+    if not error > 0.0:
+        return f"{where} the 95 % interval"
+    off = (value - point.exponent) / error
+    return f"{where} the 95 % interval, {abs(off):.1f} standard errors {'above' if off > 0 else 'below'}"
 
 
 def _range_text(frame: pd.DataFrame) -> str:
@@ -325,6 +334,7 @@ def _summary(
     controls: pd.DataFrame,
     learning: pd.DataFrame,
     class_section: Sequence[str],
+    definitions: pd.DataFrame,
     params: Mapping[str, Any],
 ) -> str:
     titles = {
@@ -373,6 +383,7 @@ def _summary(
         for r in controls.itertuples()
     ]
     lines += ["", "## How the answer moves with the window", "", *_window_lines(exponents), ""]
+    lines += ["## How the answer moves with the definition", "", *_definition_lines(definitions), ""]
     lines += ["## Networks trained on the digits", "", *_trained_lines(cutoffs, learning), ""]
     return "\n".join(lines)
 
@@ -465,6 +476,47 @@ def _window_lines(exponents: pd.DataFrame) -> list[str]:
         shown = ", ".join(f"{low}–{high}" for low, high in windows)
         lines.append(f"| {_place(first)} | {shown} | {' | '.join(cells)} |")
     return lines
+
+
+def _definition_lines(definitions: pd.DataFrame) -> list[str]:
+    """Ranges of the exponents with one choice varied at a time, and the definition that comes nearest to the paper."""
+    own = definitions[
+        (definitions["signal"].astype(str) == "own")
+        & (definitions["sigma_w_rule"] == "critical")
+        & definitions["tau_d"].notna()
+    ].copy()
+    if own.empty:
+        return ["No grid of this run has map_definitions: true."]
+    own["window"] = own["window_low"].astype(str) + "–" + own["window_high"].astype(str)
+    axes = ("threshold", "size", "window")
+    lines = [
+        "At sigma_c(N), one choice varied at a time; thresholds are shifted by standard deviations of the trajectory. In the last",
+        "column, of all combinations, the one that comes nearest to the paper's value: a choice made after seeing it, and no result.",
+        "",
+        "| ensemble | exponent | ours | threshold | definition of size | window of d | nearest to the paper |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for _, group in own.groupby(_KEYS, sort=False):
+        first = next(group.itertuples())
+        primary = group[group["primary"]]
+        if not len(primary):
+            continue
+        for name, paper in PAPER.items():
+            cells = []
+            for axis in axes:
+                fixed = [other for other in axes if other != axis]
+                same = group[(group[fixed] == primary[fixed].iloc[0]).all(axis=1)][name]
+                cells.append(_span(same.min(), same.max()))
+            near = group.loc[(group[name] - paper).abs().idxmin()]
+            where = f"{near[name]:.3f} (threshold {near['threshold']:+g}, {str(near['size']).replace('_', ' ')}, {near['window']})"
+            lines.append(
+                f"| {_place(first)} | {name} | {_show(primary[name].iloc[0])} | {' | '.join(cells)} | {where} |"
+            )
+    return lines
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
 
 
 def _trained_lines(cutoffs: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
