@@ -21,6 +21,10 @@ def test_a_walk_is_hardly_biased_and_windows_it_does_not_reach_say_so() -> None:
     assert np.abs(found[0].shift).max() < 0.06
     assert isinstance(found[1], FitError)
     assert "up to durations of 1000" in str(found[1])
+    # Without the offset short durations are read as steeper, on the reference as on the data.
+    (plain,) = measure_biases(PROCESSES["walk"], [(8, 500)], 30_000, generator(1, "bias"), 100, offset=0.0)
+    assert isinstance(plain, WindowBias)
+    assert plain.shift[1] < found[0].shift[1] - 0.01
     few = measure_biases(PROCESSES["walk"], [(400, 900)], 500, rng, 100)
     assert isinstance(few[0], FitError)
     with pytest.raises(FitError, match="no exact exponents"):

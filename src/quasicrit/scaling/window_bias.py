@@ -34,10 +34,12 @@ def measure_biases(
     n_events: int,
     rng: np.random.Generator,
     n_resamples: int = _RESAMPLES,
+    *,
+    offset: float = 0.5,
 ) -> list[WindowBias | FitError]:
     """Run ``process`` once for ``n_events`` events and fit them on each window: shift from its exact exponents, covariance.
 
-    Where a window cannot be fitted (the process does not reach it, or has too few events there) its place holds the reason.
+    ``offset``: added to durations, as for ``crackling``. Where a window cannot be fitted (the process does not reach it, or has too few events there) its place holds the reason.
     Raises FitError when the process has no exact exponents.
     """
     if process.exponents is None:
@@ -49,7 +51,15 @@ def measure_biases(
             found.append(FitError(f"{process.label} is sampled up to durations of {process.longest} only."))
             continue
         try:
-            fit = crackling(made.size, made.duration, made.cluster, window=window, rng=rng, n_resamples=n_resamples)
+            fit = crackling(
+                made.size,
+                made.duration,
+                made.cluster,
+                window=window,
+                rng=rng,
+                offset=offset,
+                n_resamples=n_resamples,
+            )
         except FitError as error:
             found.append(error)
             continue
@@ -91,12 +101,14 @@ def _uncertain(shift: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def window_biases(
-    window: tuple[int, int], *, n_events: int = _EVENTS, seed: int = 0
+    window: tuple[int, int], *, offset: float = 0.5, n_events: int = _EVENTS, seed: int = 0
 ) -> dict[str, tuple[WindowBias, ...]]:
-    """``class_biases`` of every reference process run for one window; classes whose processes do not reach it are missing."""
+    """``class_biases`` of every reference process run for one window, durations + ``offset``; classes whose processes do not
+    reach it are missing."""
     measured = {}
     for process in PROCESSES.values():
-        (found,) = measure_biases(process, [window], n_events, generator(seed, "window bias", process.name, *window))
+        rng = generator(seed, "window bias", process.name, *window)
+        (found,) = measure_biases(process, [window], n_events, rng, offset=offset)
         if isinstance(found, WindowBias):
             measured[process.name] = found
     return class_biases(measured)

@@ -62,7 +62,7 @@ def classify_table(
             group_clusters(single, rng),
             window=chosen,
             rng=rng,
-            biases=window_biases(chosen, seed=seed),
+            biases=window_biases(chosen, offset=offset, seed=seed),
             offset=offset,
             n_resamples=resamples,
         )
