@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from quasicrit.errors import FitError
 from quasicrit.rng import generator
-from quasicrit.scaling import collapse_curves, collapse_events
+from quasicrit.scaling import collapse_curves, collapse_events, finite_size
 from quasicrit.tails import Distribution, Support
 
 K_C = 0.5 * math.log(1.0 + math.sqrt(2.0))
@@ -186,6 +187,23 @@ def test_bad_curves_are_refused(change: dict[str, Any], message: str) -> None:
         collapse_curves(**given)
 
 
+def test_no_critical_point_without_the_smallest_size_is_unstable_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = finite_size._fit_curves, []
+
+    def flat_when_fewer(*arguments: Any) -> Any:
+        made = real(*arguments)
+        calls.append(len(arguments[0]))
+        if len(arguments[0]) == 80:  # without the smallest of five sizes
+            made = dataclasses.replace(made, parameters=made.parameters * np.array([1.0, -1.0, 1.0]))
+        return made
+
+    monkeypatch.setattr(finite_size, "_fit_curves", flat_when_fewer)
+    found = collapse_curves(*_curves(generator(14, "unstable")))
+    assert calls == [100, 80]
+    assert found.stable is False
+    assert found.without_smallest is None
+
+
 def test_bad_events_are_refused() -> None:
     rng = generator(13, "bad events")
     x = 1 + rng.pareto(1.0, 400)
@@ -196,5 +214,8 @@ def test_bad_events_are_refused() -> None:
     ):
         with pytest.raises(FitError, match=message):
             collapse_events(size, value, rng=rng)
+    for xmin in (0.0, -1.0, np.inf):
+        with pytest.raises(FitError, match="above 0"):
+            collapse_events(np.repeat([1, 2, 3, 4], 100), x, xmin=xmin, rng=rng)
     with pytest.raises(FitError, match="two clusters"):
         collapse_events(np.repeat([1, 2, 3, 4], 100), x, np.repeat([1, 2, 3, 4], 100), rng=rng)

@@ -56,7 +56,7 @@ def test_growth_and_controls_support_and_the_rest_makes_it_strong() -> None:
         ({"difference": BROKEN}, "is broken (gamma − prediction = 0.310 [0.210, 0.410], 0.000 of it"),
         (
             {"cutoff_grows": False, "growth": "z = 0.02 ± 0.03"},
-            "does not grow with size as the class demands (z = 0.02",
+            "does not grow with size (z = 0.02",
         ),
         ({"controls_rejected": (5, 6)}, "5 of 6 controls"),
     ],
@@ -73,6 +73,25 @@ def test_no_class_is_no_evidence() -> None:
     assert evidence.grade == "none"
     assert evidence.statement == "no evidence of criticality"
     assert any("No class has these exponents" in reason for reason in evidence.reasons(False))
+
+
+def test_a_walk_is_named_only_where_it_is_likely() -> None:
+    posterior = classify([1.34, 1.53, 1.5], np.diag([0.09, 0.09, 0.16]))
+    assert posterior.classes[0].name == "brownian_excursion"
+    assert posterior.classes[0].probability < 0.5
+    assert grade_evidence(posterior, decades=2.0, difference=OPEN).statement == "undecided"
+
+
+def test_the_relation_has_a_pole_where_tau_s_is_one() -> None:
+    bias = WindowBias(np.array([-0.148, -0.22, 0.0]), 1e-4 * np.eye(3))
+    posterior = classify([0.963, 0.955, 1.573], 1e-4 * np.eye(3), biases={"interface_1d": (bias,)})
+    evidence = grade_evidence(posterior, **{**ONE_TABLE, "difference": BROKEN})
+    assert any("has a pole at 1" in reason for reason in evidence.reasons(None))
+    assert evidence.grade == "undecided"
+
+
+def test_without_alternatives_nothing_is_supported() -> None:
+    assert grade_evidence(MEAN_FIELD, **{**ALL, "favoured": None}).grade == "consistent with"
 
 
 def test_an_undecided_control_supports_nothing() -> None:

@@ -70,7 +70,7 @@ def branching_ratio(
     if not slopes[0, 0] > 0.0:
         raise FitError(f"the slope of A(t + 1) on A(t) is {slopes[0, 0]:.3g}: there is no activity that carries on")
     ratios, amplitude = _fit(slopes, lags)
-    half = float(stdtrit(n_units - 1, 0.975)) * float(ratios[1:].std(ddof=1)) if n_units > 1 else math.inf
+    half = float(stdtrit(n_units - 1, 0.975)) * float(ratios[1:].std(ddof=1))
     ratio = Estimate(float(ratios[0]), float(ratios[0]) - half, float(ratios[0]) + half)
     return Branching(
         ratio,

@@ -94,6 +94,8 @@ def crackling(
         raise FitError("every size must be a finite number above 0; leave out censored or empty events")
     if not (np.isfinite(duration).all() and (duration >= 1).all() and (duration == np.round(duration)).all()):
         raise FitError("every duration must be a whole number of at least 1")
+    if not (math.isfinite(offset) and offset > -1):
+        raise FitError(f"offset = {offset:g} is impossible; durations start at 1, so it must be finite and above -1")
     low, high = window
     if not 1 <= low < high:
         raise FitError(f"the window [{low}, {high}] must rise and start at 1 or more")

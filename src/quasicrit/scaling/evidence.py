@@ -8,13 +8,13 @@ criticality, against it, or was not made. The grade follows from them:
 |---|---|
 | none | something speaks against: the class is "none", the cut-off does not grow with size, the law is rejected, the relation is broken, or a control passes as well |
 | consistent with | nothing speaks against; exponents of a class over 1.5 decades; growth with size or controls not tested, or p in doubt |
-| supported | besides, the cut-off grows with size as the class demands, and the controls are rejected |
+| supported | besides, alternatives were tried, the cut-off is known to grow with size, and all controls are rejected |
 | strong | besides, two decades, profiles collapse, the answer is stable over thresholds and windows, and surrogates with the same spectrum differ |
 | undecided | no class reaches a probability of ½, or less than 1.5 decades, or the relation is undecided |
 
 The excursions of a Gaussian walk have no more to them than its increments: unless phase-randomised or increment-shuffled
-surrogates are known to give other exponents, the statement about the Brownian class is "Brownian excursion,
-indistinguishable from a Gaussian walk", whatever the grade.
+surrogates are known to give other exponents, the statement about a Brownian class of probability ½ or more is "Brownian
+excursion, indistinguishable from a Gaussian walk", whatever the grade.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def grade_evidence(
     difference: Estimate | None = None,
     tolerance: float = 0.1,
     shape_collapses: bool | None = None,
+    shape: str = "",
     cutoff_grows: bool | None = None,
     growth: str = "",
     controls_rejected: tuple[int, int] | None = None,
@@ -90,9 +91,10 @@ def grade_evidence(
     window, so that a small p alone does not speak against where the drift is known to be below .4 (exact processes read up to
     .25 on their windows, signals of a short memory .7 and more). ``favoured``: alternatives without a cut-off to spare
     (not nested) that beat it. ``difference``: gamma − (tau_d − 1)/(tau_s − 1), judged with ``relation_holds`` after the
-    difference that the most probable class itself has on the window is taken off, where that was measured.
-    ``shape_collapses``: profiles of different durations fall on one curve. ``cutoff_grows``: with size, as the class
-    demands (``growth`` says how it was measured). ``controls_rejected``: how many of how many, of which ``controls_undecided``
+    difference that the most probable class itself has on the window is taken off, where that was measured: so
+    the relation and the class are one test with two limits, and the sentence gives the difference as it was measured.
+    ``shape_collapses``: profiles of different durations fall on one curve (``shape`` says how closely). ``cutoff_grows``: with size (``growth`` says how it was measured and
+    what the class demands). ``controls_rejected``: how many of how many, of which ``controls_undecided``
     were neither rejected nor passed. ``same_class``: under how many of how many other thresholds, size definitions and
     windows the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum or increments.
     """
@@ -108,7 +110,7 @@ def grade_evidence(
         _alternatives(None if favoured is None else tuple(favoured)),
         _relation(difference, best, tolerance),
         _class(posterior),
-        _tested("shape", shape_collapses, "Mean profiles of different durations", "collapse", "do not collapse"),
+        _tested("shape", shape_collapses, "Mean profiles of different durations", "collapse", "do not collapse", shape),
         _growth(cutoff_grows, growth),
         _controls(controls_rejected, controls_undecided),
         _stability(same_class),
@@ -126,15 +128,14 @@ def grade_evidence(
         grade: Grade = "none"
     elif best.probability < _LIKELY or by_topic["decades"] is None or by_topic["relation"] is None:
         grade = "undecided"
-    elif any(by_topic[topic] is None for topic in ("law", "growth", "controls")):
+    elif any(by_topic[topic] is None for topic in ("law", "alternatives", "growth", "controls")):
         grade = "consistent with"
     elif decades >= _MANY_DECADES and by_topic["shape"] and by_topic["stability"] and by_topic["surrogates"]:
         grade = "strong"
     else:
         grade = "supported"
-    return Evidence(
-        grade, _statement(grade, best.label, best.name, walk and surrogates_differ is not True), tuple(findings)
-    )
+    plain_walk = walk and best.probability >= _LIKELY and surrogates_differ is not True
+    return Evidence(grade, _statement(grade, best.label, best.name, plain_walk), tuple(findings))
 
 
 def _statement(grade: Grade, label: str, name: str, plain_walk: bool) -> str:
@@ -185,8 +186,15 @@ def _relation(difference: Estimate | None, best: ClassProbability, tolerance: fl
     note = ""
     if best.values is not None and best.calibrated:
         tau_s, tau_d, gamma = best.values
+        if tau_s <= 1.0:
+            return Finding(
+                "relation",
+                None,
+                f"The crackling relation cannot be tested: on this window the class reads tau_s = {tau_s:.2f}, and the prediction "
+                "(tau_d − 1)/(tau_s − 1) has a pole at 1.",
+            )
         expected = gamma - (tau_d - 1.0) / (tau_s - 1.0)
-        note = f", {expected:.3f} of it expected on this window"
+        note = f", {expected:.3f} of it what the most probable class reads on this window"
     rest = Estimate(*(value - expected for value in (difference.value, difference.ci_low, difference.ci_high)))
     holds = relation_holds(rest, tolerance)
     word = {True: "holds within its tolerance", False: "is broken", None: "is undecided"}[holds]
@@ -225,7 +233,7 @@ def _growth(grows: bool | None, how: str) -> Finding:
             if how
             else "Growth of the cut-off with size was not tested.",
         )
-    verb = "grows with size as the class demands" if grows else "does not grow with size as the class demands"
+    verb = "grows with size" if grows else "does not grow with size"
     return Finding("growth", grows, f"The cut-off {verb}{text}.")
 
 
@@ -255,7 +263,8 @@ def _stability(same: tuple[int, int] | None) -> Finding:
     )
 
 
-def _tested(topic: Topic, answer: bool | None, subject: str, yes: str, no: str) -> Finding:
+def _tested(topic: Topic, answer: bool | None, subject: str, yes: str, no: str, how: str = "") -> Finding:
+    text = f" ({how})" if how else ""
     if answer is None:
-        return Finding(topic, None, f"{subject}: not tested.")
-    return Finding(topic, answer, f"{subject} {yes if answer else no}.")
+        return Finding(topic, None, f"{subject}: {'undecided' if how else 'not tested'}{text}.")
+    return Finding(topic, answer, f"{subject} {yes if answer else no}{text}.")

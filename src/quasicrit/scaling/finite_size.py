@@ -117,10 +117,10 @@ def collapse_curves(
         rest = length > sizes[0]
         try:
             fewer = _fit_curves(length[rest], t[rest], v[rest], e[rest], corrections, found.parameters)
+            other, other_errors = _derived(fewer)
         except FitError:
             stable = False
         else:
-            other, other_errors = _derived(fewer)
             without = (float(other[0]), float(other[1]), float(other[2]))
             stable = _agrees(values[:3], errors[:3], other[:3], other_errors[:3])
     critical, nu, zeta, inverse, ratio = (_estimate(x, dx) for x, dx in zip(values, errors))
@@ -234,6 +234,8 @@ def collapse_events(
     if not (np.isfinite(x).all() and (x > 0).all() and np.isfinite(length).all() and (length > 0).all()):
         raise FitError("every size and every value must be a finite number above 0; leave out censored events")
     low = float(x.min()) if xmin is None else float(xmin)
+    if not (math.isfinite(low) and low > 0.0):
+        raise FitError(f"xmin = {low:g} must be a finite number above 0")
     keep = x >= low
     labels = np.arange(len(x)) if clusters is None else np.asarray(clusters)
     length, x, labels = length[keep], x[keep], labels[keep]
@@ -252,7 +254,7 @@ def collapse_events(
         made = _resampled(x[own], labels[own], edges, n_resamples, rng)
         bins.append(made[0])
         moments.append(made[1])
-    tau_m, cut_m = _from_moments(sizes, moments, whole, low)
+    tau_m, cut_m = _from_moments(sizes, moments)
     table = _densities(sizes, bins, edges, centres)
     # Where the cut-off begins: ⟨x³⟩/⟨x²⟩ at the geometric mean of the sizes.
     ratio = np.array([own[0, -1] / own[0, 1] for own in moments])
@@ -304,7 +306,7 @@ def _resampled(
     return weights @ table, weights @ powers
 
 
-def _from_moments(sizes: FloatArray, moments: list[FloatArray], whole: bool, low: float) -> tuple[Estimate, Estimate]:
+def _from_moments(sizes: FloatArray, moments: list[FloatArray]) -> tuple[Estimate, Estimate]:
     """tau and D from the slopes of ln⟨x^q⟩ on ln L, sigma(q) = D (q + 1 − tau), by a line in q; errors by resamples.
 
     Moments of order above tau − 1 scale; those used start at 2, so that tau < 3 is needed.

@@ -17,14 +17,16 @@ __all__ = ["ShapeCollapse", "collapse_shapes"]
 class ShapeCollapse:
     """``growth``: exponent of ⟨y⟩ ~ T^growth (gamma − 1) that best collapses the profiles; ``power``: a of the fitted
     f ∝ [x(1−x)]^a; ``asymmetry``: of the first moment of f about ½, in units of its width; ``deviation``: root mean
-    square of f − fit over the mean of f; ``misfit``: mean squared distance of the scaled profiles to f in their errors,
-    near 1 where they collapse. Errors by a jackknife over folds of networks. ``durations``: mean durations used.
+    square of f − fit over the mean of f. ``spread``: root mean square distance of the scaled profiles to f over the mean of
+    f, how far they are from one curve; ``misfit``: the mean squared distance in units of their errors, near 1 where nothing but noise
+    keeps them apart. Errors by a jackknife over folds of networks. ``durations``: mean durations used.
     """
 
     growth: Estimate
     power: Estimate
     asymmetry: Estimate
     deviation: float
+    spread: float
     misfit: float
     durations: tuple[float, ...]
 
@@ -60,16 +62,19 @@ def collapse_shapes(n: np.ndarray, duration: np.ndarray, activity: np.ndarray, p
 
     folds = len(n)
     everything = np.ones(folds, bool)
-    values, shape, d = measures(everything)
+    values, shape, _ = measures(everything)
     without = [np.arange(folds) != fold for fold in range(folds)]
     error = _jackknife(np.array([measures(keep)[0] for keep in without]))
-    misfit = _misfit(*profiles(everything), _jackknife(np.array([profiles(keep)[1] for keep in without])), values[0])
+    d, y = profiles(everything)
+    scaled = y / (d[:, None] + 0.5) ** values[0]
+    spread = float(np.sqrt(np.mean((scaled / scaled.mean() - shape) ** 2)))
+    misfit = _misfit(d, y, _jackknife(np.array([profiles(keep)[1] for keep in without])), values[0])
     fit = _form(values[1], phase)
     deviation = float(np.sqrt(np.mean((shape - fit) ** 2)))
     growth, power, asymmetry = (
         Estimate(float(v), float(v - 1.96 * e), float(v + 1.96 * e)) for v, e in zip(values, error, strict=True)
     )
-    return ShapeCollapse(growth, power, asymmetry, deviation, misfit, tuple(d.tolist()))
+    return ShapeCollapse(growth, power, asymmetry, deviation, spread, misfit, tuple(d.tolist()))
 
 
 def _jackknife(left_out: np.ndarray) -> np.ndarray:

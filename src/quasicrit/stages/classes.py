@@ -85,7 +85,8 @@ def _measured(paths: Sequence[Path | str]) -> dict[tuple[int, int], dict[str, Wi
 
 
 def _covered(found: Crackling, source: Process, own: WindowBias | None) -> dict[str, bool | None]:
-    """Whether value − shift ± t √(variances of both) holds the exact exponent, for a process whose shift was measured."""
+    """Whether value − shift ± 1.96 √(variances of both) holds the exact exponent; the shift is the process's own, so that
+    this tests the errors, not whether the shift holds for others of its class."""
     if own is None or source.exponents is None:
         return dict.fromkeys(f"covers_{name}" for name in EXPONENTS)
     covariance = found.covariance + own.covariance
@@ -149,8 +150,9 @@ def classify_points(
     """Class probabilities of every point that has exponents, and the grade of the evidence for every point.
 
     ``inputs``: paths of points, exponents, covariances, comparisons, cutoffs, bias, controls, definitions, scaling. The
-    cut-off must grow when the length looked at is doubled (``params``: saturates_below), and the controls of the
-    point's protocol that ought to be rejected must be; stability and surrogates are those of the map of definitions.
+    cut-off must grow when the length looked at is doubled (``params``: saturates_below; protocol F: with the width at one
+    depth), and the controls of the point's protocol that ought to be rejected must be; stability and surrogates are those
+    of the map of definitions.
     """
     keys = ["source", "protocol", "point_id"]
     exponents = read_table([str(p) for p in inputs["exponents"]], SCHEMAS["exponents"])
@@ -190,10 +192,11 @@ def classify_points(
         limit = float(params["saturates_below"])
         if key[1] == "F":
             # Its depth is the same for every width: the cut-off is set by the width, and must grow with that.
-            grows, how = _growth_with_width(scaling, str(points.loc[key]["activation"]), limit)
+            grows, how = _growth_with_width(scaling, points.loc[key], posterior.verdict, limit)
         else:
             grows, how = _growth(cut, points.loc[key], limit)
         rejected, undecided = controls.get(key[1], (None, 0))
+        collapses, shape = _shape(scaling, points, key, own.loc["gamma"], float(params["tolerance"]))
         evidence = grade_evidence(
             posterior,
             decades=float(own.loc["tau_d", "decades"]),
@@ -206,7 +209,8 @@ def classify_points(
             growth=how,
             controls_rejected=rejected,
             controls_undecided=undecided,
-            shape_collapses=_shape(scaling, points, key, own.loc["gamma"], float(params["tolerance"])),
+            shape_collapses=collapses,
+            shape=shape,
             same_class=_same_class(definitions.get(key)),
             surrogates_differ=_surrogates_differ(definitions.get(key)),
         )
@@ -284,29 +288,33 @@ def _same_class(definitions: pd.DataFrame | None) -> tuple[int, int] | None:
 
 
 def _surrogates_differ(definitions: pd.DataFrame | None) -> bool | None:
+    """Whether all surrogates that were cut as the signal was give other exponents."""
     if definitions is None:
         return None
-    moved = definitions[definitions["signal"] != "own"]["moved"]
-    return None if not len(moved) or moved.isna().any() else bool((moved > _FAR).all())
+    moved = definitions[definitions["signal"] != "own"]["moved"].dropna()
+    return bool((moved > _FAR).all()) if len(moved) else None
 
 
 def _shape(
     scaling: pd.DataFrame, points: pd.DataFrame, key: tuple[str, ...], gamma: pd.Series, tolerance: float
-) -> bool | None:
-    """Whether profiles collapse with the growth gamma − 1, where the collapse of the point was measured."""
+) -> tuple[bool | None, str]:
+    """Whether the profiles fall on one curve, and how closely: their spread about it is within ``tolerance`` of its mean.
+
+    Their growth is gamma − 1 whatever the signal, since ⟨s⟩(d) is d times the mean profile: it must agree, or the two were
+    not measured on the same events, but alone it shows nothing.
+    """
     own = points.loc[key]
     name = shape_name(own, int((points["grid"] == own["grid"]).sum()))
-    found = scaling[(scaling["analysis"] == name) & (scaling["quantity"] == "growth")].dropna(
-        subset=["value", "ci_low"]
+    found = scaling[(scaling["analysis"] == name) & scaling["value"].notna()].set_index("quantity")
+    if not {"growth", "spread", "misfit"} <= set(found.index):
+        return None, ""
+    growth, spread, misfit = (float(found.loc[quantity, "value"]) for quantity in ("growth", "spread", "misfit"))
+    text = (
+        f"growth {growth:.2f}, gamma − 1 = {float(gamma['exponent']) - 1.0:.2f}; spread about one curve "
+        f"{100 * spread:.1f} % of its mean, {math.sqrt(misfit):.1f} of their errors"
     )
-    if not len(found):
-        return None
-    growth = next(found.itertuples(index=False))
-    off = growth.value + 1.0 - float(gamma["exponent"])
-    half = math.hypot((growth.ci_high - growth.ci_low) / 2, (float(gamma["ci_high"]) - float(gamma["ci_low"])) / 2)
-    if abs(off) + half <= tolerance:
-        return True
-    return False if abs(off) > max(half, tolerance) else None
+    agrees = abs(growth + 1.0 - float(gamma["exponent"])) <= tolerance
+    return agrees and spread <= tolerance, text
 
 
 def _controls(controls: pd.DataFrame) -> dict[str, tuple[tuple[int, int], int]]:
@@ -327,14 +335,28 @@ def _growth(cutoffs: pd.DataFrame, point: pd.Series, saturates_below: float) -> 
     own = cutoffs[(cutoffs["quantity"].astype(str) == "d_c_slope") & (cutoffs["depth"] == point["depth"])]
     if not len(own) or own["ci_low"].isna().any():
         return None, ""
-    return _against(next(own.itertuples(index=False)), "L", saturates_below)
+    grows, text = _against(next(own.itertuples(index=False)), "L", saturates_below)
+    return grows, f"{text}; at most 1 where the length alone limits it"
 
 
-def _growth_with_width(scaling: pd.DataFrame, activation: str, saturates_below: float) -> tuple[bool | None, str]:
-    """The same for d_c against the width, from the exponent z of all widths."""
+#: Classes of which theory gives the growth of the cut-off with the width at one depth: a walk in ln m down to a wall at
+#: m ~ 1/N crosses ln N in as many steps as N, z = 1 (PHYSICS, finite-size scaling).
+_DIFFUSIVE = ("brownian_excursion", "gaussian_signal")
+
+
+def _growth_with_width(
+    scaling: pd.DataFrame, point: pd.Series, universality: str, saturates_below: float
+) -> tuple[bool | None, str]:
+    """The same for d_c against the width, from the exponent z of all widths at sigma_c(N), for points there."""
+    activation = str(point["activation"])
     analysis = "width" if activation == "tanh" else f"width_{activation}"
     own = scaling[(scaling["analysis"] == analysis) & (scaling["quantity"] == "z")].dropna(subset=["value", "ci_low"])
-    return _against(next(own.itertuples(index=False)), "N", saturates_below) if len(own) else (None, "")
+    if not len(own) or str(point["sigma_w_rule"]) != "critical":
+        return None, ""
+    grows, text = _against(next(own.itertuples(index=False)), "N", saturates_below)
+    if universality not in _DIFFUSIVE:
+        return (False if grows is False else None), f"{text}; what this class demands is not known"
+    return grows, f"{text}; a walk demands 1"
 
 
 def _against(slope: Any, size: str, saturates_below: float) -> tuple[bool | None, str]:

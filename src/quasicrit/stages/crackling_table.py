@@ -86,10 +86,6 @@ def crackling_table(
     clusters = np.arange(len(durations)) if events.clusters is None else events.clusters
     notes = list(events.notes)
     try:
-        if not (math.isfinite(offset) and offset > -1):
-            raise FitError(
-                f"offset = {offset:g} is impossible; durations start at 1, so it must be finite and above -1"
-            )
         if chosen is None:
             chosen = default_window(durations)
             notes.append(

@@ -96,7 +96,9 @@ def _point_rows(
         names = {"signal": name, "threshold": 0.0, "size": "log_area"}
         window = (int(point.window[0]), int(point.window[1]))
         row, found = _row(point, _cut(point, made, level, net), names, window, params, biases, seed)
-        rows.append({**row, "primary": False, "moved": _distance(primary, found)})
+        # Cut at another kind of level, it differs for that alone.
+        comparable = protocol.threshold != "value" or name == "shuffled_increments"
+        rows.append({**row, "primary": False, "moved": _distance(primary, found) if comparable else None})
     return rows
 
 
@@ -144,6 +146,7 @@ def _row(
             cut.duration,
             cut.cluster,
             window=window,
+            step_sd=point.step_sd if names["size"] == "log_area" and point.step_sd > 0 else None,
             rng=generator(seed, "definitions", point.point_id, *map(str, names.values()), *window),
             n_resamples=params["resamples"],
             tolerance=params["tolerance"],

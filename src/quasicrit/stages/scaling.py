@@ -279,7 +279,7 @@ def _shapes(rows: _Rows, points: pd.DataFrame, shapes: Sequence[str]) -> None:
             except FitError as error:
                 rows.put(name, "growth", None, reason=str(error))
                 continue
-            for quantity in ("growth", "power", "asymmetry", "deviation", "misfit"):
+            for quantity in ("growth", "power", "asymmetry", "deviation", "spread", "misfit"):
                 rows.put(name, quantity, getattr(shape, quantity), shape.durations)
 
 
