@@ -172,7 +172,7 @@ def draw_definitions(tables: DefinitionTables, outputs: Sequence[Path | str]) ->
             "Each cell is a threshold (columns within a block: the protocol's own, shifted by so many standard deviations of each "
             "trajectory) and a window (rows within a point, shortest to longest). Colour: most probable class, pale when its "
             "probability is below .5; dot: the crackling relation holds within its tolerance; frame: the definition used "
-            "everywhere else. Last block: surrogates of the signal under that definition.",
+            "everywhere else, with whose size the classes of signals are calibrated. Last block: surrogates of the signal under that definition.",
         )
         save(fig, outputs)
 

@@ -127,7 +127,7 @@ def tabulate_confusion(paths: Sequence[Path | str], out: Path | str) -> None:
 
 
 def readme_lines(confusion: pd.DataFrame) -> list[str]:
-    """The confusion matrix in four rows."""
+    """The confusion matrix in a few rows."""
     frame = confusion.astype({"process": str, "verdict": str, "grade": str, "statement": str})
     known = frame[frame["universality"].notna()]
     right = known["verdict"] == known["universality"].astype(str)
@@ -135,17 +135,27 @@ def readme_lines(confusion: pd.DataFrame) -> list[str]:
     impostors = frame[frame["universality"].isna()]
     walks = impostors["process"].map(lambda name: IMPOSTORS[name].memory > IMPOSTORS[name].window[1])
     short, long = impostors[~walks], impostors[walks]
+    failed = (frame["reason"] != "").sum()
     return [
         "| what | processes | measured | required |",
         "|---|---|---|---|",
         f"| right class on top | {known['process'].nunique()} references | {_range(right.groupby(known['process']).apply(_share))} "
         "| at least 95 % |",
-        "| calibrated 95 % intervals that cover (tau_s; tau_d; gamma) | the same | "
+        "| 95 % intervals that cover after the process's own shift (tau_s; tau_d; gamma) | the same | "
         f"{'; '.join(map(_range, covers))} | 91 to 98 % |",
         "| impostors with a memory within the window: none, or no evidence | "
         f"{short['process'].nunique()} | {_range(_quiet(short, walk=False))} | at least 95 % |",
         "| impostors with a memory beyond it, surrogates of a walk: called a Gaussian walk | "
         f"{long['process'].nunique()} | {_range(_quiet(long, walk=True))} | never “critical” |",
+        f"| grade of a reference: no evidence; undecided; consistent with | {known['process'].nunique()} references | "
+        f"{'; '.join(_range(_graded(known, grade)) for grade in ('none', 'undecided', 'consistent with'))} | |",
+        *(
+            [
+                f"| could not be fitted, counted as no evidence | {frame['process'].nunique()} | {int(failed)} realisations | |"
+            ]
+            if failed
+            else []
+        ),
         "",
         f"({_events(frame)} realisations of each process.)",
     ]
@@ -162,6 +172,11 @@ def _quiet(frame: pd.DataFrame, *, walk: bool) -> pd.Series:
     if walk:
         quiet = quiet | frame["statement"].str.contains("indistinguishable")
     return quiet.groupby(frame["process"]).apply(_share)
+
+
+def _graded(frame: pd.DataFrame, grade: str) -> pd.Series:
+    """By process the share of realisations with that grade."""
+    return (frame["grade"] == grade).groupby(frame["process"]).apply(_share)
 
 
 def _share(values: pd.Series) -> float:
