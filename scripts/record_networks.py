@@ -5,6 +5,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
     for state in ("initial", "trained"):
         record_networks(
             snakemake.params[state],
+            snakemake.params.task,
             snakemake.input[state],
             snakemake.output[state],
             snakemake.params.seed,

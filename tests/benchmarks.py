@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import quasicrit.stages  # one thread, before numpy starts  # noqa: F401  isort: skip
 import numpy as np
 import torch
 
 from quasicrit.avalanches import detect
-from quasicrit.networks import Replicas, propagate
+from quasicrit.networks import NetSpec, Replicas, initialise, load_digits_split, propagate, train
+from quasicrit.networks.training import batch_order
 from quasicrit.rng import generator
 from quasicrit.scaling import collapse_curves
 from quasicrit.tails import Distribution, Support, fit_power_law, p_value, search_xmin
@@ -97,6 +100,55 @@ def tails() -> None:
     print(f"p-value, 1000 refits with the xmin search, 1e5 events, alpha = 2: {took:.1f} s (at most 30)")
 
 
+def training() -> None:
+    """Batched training against networks one by one in torch.nn and torch.optim, one core, L = 30, batch 64, denormals flushed.
+
+    Both classify the test images before and after. The floor is the three products of every layer, in the same chunks.
+    """
+    data = load_digits_split(1)
+    x, y, test = (
+        torch.tensor(a) for a in (data.train_x.astype(np.float32), data.train_y, data.test_x.astype(np.float32))
+    )
+    for width, steps, goal in ((32, 60, 8.0), (64, 40, 2.5), (128, 20, 2.0)):
+        nets = [NetSpec("benchmark", 1.1, 0.05, seed) for seed in range(16)]
+        shape = {"input_dim": 64, "width": width, "depth": 30, "n_classes": 10}
+        mlp = initialise(nets, **shape, activation="tanh", init="gaussian", root_seed=1)  # type: ignore[arg-type]
+        order = torch.from_numpy(batch_order(nets[0], n_samples=len(y), batch_size=64, steps=steps, root_seed=1))
+        dims = [64, *[width] * 30, 10]
+        layers = [m for k, n in itertools.pairwise(dims) for m in (torch.nn.Linear(k, n), torch.nn.Tanh())][:-1]
+        model = torch.nn.Sequential(*layers)
+        descent = torch.optim.SGD(model.parameters(), 0.03)
+
+        def one_by_one(model: Any = model, descent: Any = descent, order: Any = order) -> None:
+            torch.set_flush_denormal(True)
+            with torch.no_grad():
+                model(test), model(test)
+            for samples in order:
+                descent.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[samples]), y[samples]).backward()
+                descent.step()
+            torch.set_flush_denormal(False)
+
+        def batched(mlp: Any = mlp, steps: int = steps) -> None:
+            train(mlp, data, steps=steps, learning_rate=0.03, batch_size=64, root_seed=1)
+
+        inputs, weights = torch.randn(8, 64, width), torch.randn(8, width, width)
+        out, gradient = torch.empty(8, 64, width), torch.empty(8, width, width)
+
+        def products(
+            x: Any = inputs, w: Any = weights, out: Any = out, gradient: Any = gradient, n: int = 60 * steps
+        ) -> None:
+            for _ in range(n):
+                torch.bmm(x, w, out=out)
+                torch.bmm(x, w.mT, out=out)
+                torch.bmm(x.mT, x, out=gradient)
+
+        ratio(
+            f"training, L = 30, one by one / batched, N = {width}", one_by_one, batched, 16.0, f"at least {goal:g}", 5
+        )
+        ratio(f"training, L = 30, batched / its matrix products, N = {width}", batched, products, 1.0, "1", 5)
+
+
 def collapses() -> None:
     """A collapse of 100 points with errors and the fit without the smallest size."""
     size = np.repeat([16.0, 24.0, 32.0, 48.0, 64.0], 20)
@@ -135,6 +187,7 @@ def main() -> None:
             1,
             goal,
         )
+    training()
     tails()
     collapses()
 

@@ -202,9 +202,19 @@ class Survival(_Model):
     scaled_seeds: Count
 
 
-class Training(_Model):
-    """Tanh networks on the scikit-learn digits, recorded before and after training."""
+#: Test samples of the tasks that need no files.
+_TEST_SAMPLES = {"digits": 360, "breast_cancer": 113, "wine": 35, "teacher": 360}
 
+
+class Training(_Model):
+    """Tanh networks on a task (``quasicrit.networks.datasets``), recorded before and after training on the same test samples.
+
+    ``folder`` holds the files of a task that is read from files, ``sha256`` their digests, by file name.
+    """
+
+    task: Literal["digits", "breast_cancer", "wine", "teacher", "mnist", "fashion_mnist", "cifar10"] = "digits"
+    folder: str | None = None
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = {}
     sigma_w: tuple[Positive, ...]
     sigma_b: tuple[NonNegative, ...]
     width: tuple[Annotated[int, Field(ge=2)], ...]
@@ -213,7 +223,27 @@ class Training(_Model):
     steps: Count
     batch_size: Count = 64
     learning_rate: Positive
-    images: Annotated[int, Field(ge=2, le=360)]
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    images: Annotated[int, Field(ge=2, le=10_000)]
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Training:
+        most = _TEST_SAMPLES.get(self.task, 10_000)
+        if self.images > most:
+            raise ValueError(f"images = {self.images} is more than the {most} test samples of {self.task}")
+        filed = self.task not in _TEST_SAMPLES
+        if filed and self.folder is None:
+            raise ValueError(f"task = {self.task!r} is read from files: give folder, the one that holds them")
+        if not filed and (self.folder is not None or self.sha256):
+            raise ValueError(f"task = {self.task!r} needs no files: leave folder and sha256 out")
+        return self
+
+    @model_validator(mode="after")
+    def _momentum_of_sgd(self) -> Training:
+        if self.optimiser == "adam" and self.momentum:
+            raise ValueError("momentum belongs to sgd; adam has moments of its own: leave momentum out")
+        return self
 
     @field_validator("sigma_w", "sigma_b", "width", "depth")
     @classmethod

@@ -81,12 +81,19 @@ def learned_params(source, wildcards):
     return LEARNED[source, "S", int(wildcards.width), int(wildcards.depth), 0].params()
 
 
+def task_params():
+    return RUN.training.model_dump(include={"task", "folder", "sha256"})
+
+
 def training_params(wildcards):
     t = RUN.training
     return {
+        **task_params(),
         **learned_params("trained", wildcards),
         "steps": t.steps,
         "learning_rate": t.learning_rate,
+        "optimiser": t.optimiser,
+        "momentum": t.momentum,
         "batch_size": t.batch_size,
     }
 

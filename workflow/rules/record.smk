@@ -72,10 +72,11 @@ rule record_networks:
     params:
         initial=lambda wildcards: learned_params("initial", wildcards),
         trained=lambda wildcards: learned_params("trained", wildcards),
+        task=task_params(),
         seed=RUN.seed,
         group_size=RUN.group_size,
         fingerprint=fingerprint("quasicrit.stages.train"),
     message:
-        "Recording on digits, before and after training: N = {wildcards.width}, L = {wildcards.depth}"
+        "Recording before and after training: N = {wildcards.width}, L = {wildcards.depth}"
     script:
         "../../scripts/record_networks.py"

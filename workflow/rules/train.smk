@@ -17,6 +17,7 @@ rule train_networks:
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.train"),
     message:
-        "Training on the digits: N = {wildcards.width}, L = {wildcards.depth}"
+        f"Training on {RUN.training.task}: "
+        "N = {wildcards.width}, L = {wildcards.depth}"
     script:
         "../../scripts/train_networks.py"

@@ -10,43 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quasicrit.networks.activations import torch_activation
-    from quasicrit.networks.datasets import ImageData, load_digits_split
+    from quasicrit.networks.datasets import TASKS, ImageData, load_digits_split, load_task
     from quasicrit.networks.gaussian import SurvivalCount, count_survivors, pathwise_susceptibility
     from quasicrit.networks.matrices import torch_generator
-    from quasicrit.networks.propagation import Layers, Replicas, propagate
-    from quasicrit.networks.training import (
+    from quasicrit.networks.mlp import (
         NetSpec,
         StackedMLP,
-        TrainingHistory,
         forward_layers,
         initialise,
         load_networks,
         save_networks,
-        train,
     )
+    from quasicrit.networks.propagation import Layers, Replicas, propagate
+    from quasicrit.networks.training import Optimiser, TrainingHistory, train
 
 _HOMES = {
     "activations": ("torch_activation",),
-    "datasets": ("ImageData", "load_digits_split"),
+    "datasets": ("TASKS", "ImageData", "load_digits_split", "load_task"),
     "gaussian": ("SurvivalCount", "count_survivors", "pathwise_susceptibility"),
     "matrices": ("torch_generator",),
     "propagation": ("Layers", "Replicas", "propagate"),
-    "training": (
-        "NetSpec",
-        "StackedMLP",
-        "TrainingHistory",
-        "forward_layers",
-        "initialise",
-        "load_networks",
-        "save_networks",
-        "train",
-    ),
+    "mlp": ("NetSpec", "StackedMLP", "forward_layers", "initialise", "load_networks", "save_networks"),
+    "training": ("Optimiser", "TrainingHistory", "train"),
 }
 
 __all__ = [
+    "TASKS",
     "ImageData",
     "Layers",
     "NetSpec",
+    "Optimiser",
     "Replicas",
     "StackedMLP",
     "SurvivalCount",
@@ -56,6 +49,7 @@ __all__ = [
     "initialise",
     "load_digits_split",
     "load_networks",
+    "load_task",
     "pathwise_susceptibility",
     "propagate",
     "save_networks",

@@ -384,7 +384,7 @@ def _summary(
     ]
     lines += ["", "## How the answer moves with the window", "", *_window_lines(exponents), ""]
     lines += ["## How the answer moves with the definition", "", *_definition_lines(definitions), ""]
-    lines += ["## Networks trained on the digits", "", *_trained_lines(cutoffs, learning), ""]
+    lines += ["## Trained networks", "", *_trained_lines(cutoffs, learning), ""]
     return "\n".join(lines)
 
 
@@ -526,7 +526,7 @@ def _trained_lines(cutoffs: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
     final = learning[learning["test_accuracy"].notna() & (learning["step"] > 0)]
     lines = [
         "Depth is below 10 N, so no exponent is given; durations of excursions above each trajectory's median, before and after training, on",
-        "the same images. Intervals resample networks.",
+        "the same test samples. Intervals resample networks.",
         "",
         "| L | sigma_w | sigma_b | test accuracy | ⟨d⟩ before | ⟨d⟩ after | d_c before | d_c after |",
         "|---|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Rules train_networks and record_networks: networks learn the digits, and are recorded before and after."""
+"""Rules train_networks and record_networks: networks learn a task, and are recorded before and after."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from quasicrit.errors import ConfigError
 from quasicrit.networks import (
+    ImageData,
     Layers,
     NetSpec,
+    Optimiser,
     forward_layers,
     initialise,
-    load_digits_split,
     load_networks,
+    load_task,
     save_networks,
     train,
 )
@@ -34,6 +37,10 @@ def _nets(parts: tuple[tuple[Point, int, int], ...]) -> list[NetSpec]:
     ]
 
 
+def _data(params: Mapping[str, Any], seed: int) -> ImageData:
+    return load_task(params["task"], seed, params["folder"], params["sha256"])
+
+
 def train_networks(
     params: Mapping[str, Any],
     initial: Path | str,
@@ -42,10 +49,13 @@ def train_networks(
     seed: int,
     details: Mapping[str, Any],
 ) -> None:
-    """Train the tanh networks of one width and depth on the digits by SGD; save them before and after."""
+    """Train the tanh networks of one width and depth on a task; save them before and after.
+
+    ``params``: the block, ``task`` with its ``folder`` and ``sha256``, ``steps``, ``learning_rate``, ``batch_size``, ``optimiser`` (sgd, adam), ``momentum``.
+    """
     parts = Block.parts_from(params)
     point = parts[0][0]
-    data = load_digits_split(seed)
+    data = _data(params, seed)
     nets = _nets(parts)
     mlp = initialise(
         nets,
@@ -65,6 +75,9 @@ def train_networks(
         learning_rate=params["learning_rate"],
         batch_size=params["batch_size"],
         root_seed=seed,
+        optimiser=Optimiser(params["optimiser"], params["momentum"]),
+        # A job that is killed goes on from here: Snakemake takes away unfinished outputs, and this is none.
+        checkpoint=Path(trained).with_suffix(".checkpoint"),
     )
     save_networks(Path(trained), mlp, {"state": "trained"})
     owners = [p for p, _, _ in parts for _ in range(p.nets)]
@@ -73,8 +86,8 @@ def train_networks(
     rows = []
     for index, (net, owner) in enumerate(zip(nets, owners, strict=True)):
         for step in shown:
-            loss = history.losses[index, min(step, last - 1)] if step < last else None
-            accuracy = {0: history.accuracy_before[index], last: history.accuracy_after[index]}.get(step)
+            loss = history.losses[index, step] if step < history.stopped[index] else None
+            accuracy = {0: history.accuracy[index, 0], last: history.accuracy[index, -1]}.get(step)
             rows.append(
                 {
                     "point_id": owner.point_id,
@@ -83,7 +96,7 @@ def train_networks(
                     "depth": owner.depth,
                     "sigma_w": net.sigma_w,
                     "sigma_b": net.sigma_b,
-                    "optimiser": "sgd",
+                    "optimiser": params["optimiser"],
                     "learning_rate": params["learning_rate"],
                     "step": step,
                     "train_loss": loss,
@@ -96,16 +109,20 @@ def train_networks(
 
 def record_networks(
     params: Mapping[str, Any],
+    task: Mapping[str, Any],
     networks: Path | str,
     activity: Path | str,
     seed: int,
     group_size: int,
     details: Mapping[str, Any],
 ) -> None:
-    """Record the activity of saved networks on the first test images: the same images before and after training."""
+    """Record the activity of saved networks on the first test samples of ``task``: the same before and after training."""
     parts = Block.parts_from(params)
     mlp, _ = load_networks(Path(networks))
-    images = load_digits_split(seed).test_x[: parts[0][0].inputs]
+    wanted = parts[0][0].inputs
+    images = _data(task, seed).test_x[:wanted]
+    if len(images) < wanted:
+        raise ConfigError(f"training.images = {wanted} is more than the {len(images)} test samples of {task['task']}.")
     write_layers(
         activity,
         parts,

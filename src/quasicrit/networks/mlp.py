@@ -1,0 +1,273 @@
+"""Many fully connected networks of one width and depth, stacked: initialisation, forward pass, files.
+
+Parameters are stacked, [n_nets, out, in], and all products are batched: for small networks this is
+several times faster than a loop.
+
+A network is the same, bit for bit, whichever others it is computed with. Three things make it so:
+its random numbers are keyed by its own name; products always run over ``CHUNK_NETS`` networks (a
+last chunk is padded), since another batch count may choose another kernel; and inside a chunk each
+network's arrays begin on the same alignment, since vector kernels round differently in their tails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from quasicrit.errors import PropagationError, TableError
+from quasicrit.networks.activations import TorchForm, torch_form
+from quasicrit.rng import generator
+
+__all__ = [
+    "CHUNK_NETS",
+    "NetSpec",
+    "StackedMLP",
+    "affine",
+    "chunks",
+    "forward_layers",
+    "gather",
+    "haar_orthogonal",
+    "initialise",
+    "load_networks",
+    "load_tensors",
+    "outputs",
+    "save_networks",
+    "save_tensors",
+    "stack",
+]
+
+# Eight networks of width 64 keep one layer's arrays in the cache; it is part of what "the same
+# numbers" means, so it is not an option.
+CHUNK_NETS = 8
+# Elements: 64 bytes in float32, 128 in float64, a multiple of every vector width in use.
+_ALIGNMENT = 16
+_FILE_KEY = "quasicrit"
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """Which network: its point in the grid, that point's (sigma_w, sigma_b), and its seed there."""
+
+    point_id: str
+    sigma_w: float
+    sigma_b: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        # A table's row holds numpy scalars: as a key, numpy's 3 would name another stream than 3.
+        for name, kind in (("point_id", str), ("sigma_w", float), ("sigma_b", float), ("seed", int)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class StackedMLP:
+    """Fully connected networks of one shape: h_l = W_l x_{l−1} + b_l, x_l = phi(h_l), l = 1 … L.
+
+    ``weights[l]`` [n_nets, out, in] and ``biases[l]`` [n_nets, out] for the L hidden layers
+    (input → width, then L − 1 times width → width) and, last, the linear readout.
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    activation: str
+    nets: tuple[NetSpec, ...]
+
+    @property
+    def depth(self) -> int:
+        """L, the number of hidden layers."""
+        return len(self.weights) - 1
+
+
+def haar_orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    """Draw a [rows, columns] matrix with orthonormal rows or columns, whichever are fewer, uniformly.
+
+    QR of a Gaussian matrix is Haar distributed once the signs of R's diagonal are made positive
+    (Mezzadri 2007, Notices of the AMS 54, 592).
+    """
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diagonal(r))
+    return q if rows >= columns else q.T
+
+
+def _draw_weight(rng: np.random.Generator, init: str, n_out: int, n_in: int, sigma_w: float) -> NDArray[np.float64]:
+    """One weight matrix whose entries have variance sigma_w² / n_in, under both initialisations."""
+    if init == "gaussian":
+        return sigma_w / math.sqrt(n_in) * rng.standard_normal((n_out, n_in))
+    # Orthonormal rows have that variance already. Orthonormal columns (n_out > n_in) would shrink
+    # the signal per unit by n_in / n_out, which q = sigma_w² m + sigma_b² does not know of.
+    return sigma_w * math.sqrt(max(1.0, n_out / n_in)) * haar_orthogonal(rng, n_out, n_in)
+
+
+def initialise(
+    nets: Sequence[NetSpec],
+    *,
+    input_dim: int,
+    width: int,
+    depth: int,
+    n_classes: int,
+    activation: str,
+    init: str,
+    root_seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> StackedMLP:
+    """Draw the initial parameters of ``nets``, the readout from the same (sigma_w, sigma_b).
+
+    ``init`` "gaussian": W_ij ~ N(0, sigma_w² / fan-in). "orthogonal": sigma_w times a Haar
+    orthogonal matrix; where it is not square its rows (out < in) or columns (out > in, times
+    √(out/in)) are orthogonal, so that q = sigma_w² m + sigma_b² holds for every shape. Always
+    b_i ~ N(0, sigma_b²). A network's numbers come from the key ("trained", point_id, seed).
+
+    Raises PropagationError for an unknown activation or initialisation.
+    """
+    torch_form(activation)
+    if init not in ("gaussian", "orthogonal"):
+        raise PropagationError(f"unknown initialisation {init!r}: choose gaussian or orthogonal.")
+    dims = [input_dim, *[width] * depth, n_classes]
+    shapes = list(zip(dims[1:], dims))
+    weights = [torch.empty(len(nets), n_out, n_in, dtype=dtype) for n_out, n_in in shapes]
+    biases = [torch.empty(len(nets), n_out, dtype=dtype) for n_out, _ in shapes]
+    for index, net in enumerate(nets):
+        rng = generator(root_seed, "trained", net.point_id, net.seed)
+        for (n_out, n_in), weight, bias in zip(shapes, weights, biases):
+            weight[index] = torch.from_numpy(_draw_weight(rng, init, n_out, n_in, net.sigma_w))
+            bias[index] = torch.from_numpy(net.sigma_b * rng.standard_normal(n_out))
+    return StackedMLP(weights, biases, activation, tuple(nets))
+
+
+def stack(*shape: int, like: Tensor) -> Tensor:
+    """An empty chunk [CHUNK_NETS, *shape] of the kind and on the device of ``like``, every network on an aligned address."""
+    size = math.prod(shape)
+    return like.new_empty(CHUNK_NETS, -(-size // _ALIGNMENT) * _ALIGNMENT)[:, :size].unflatten(1, shape)
+
+
+def chunks(nets: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The indices of the networks of each chunk, and CHUNK_NETS indices with the last network as padding."""
+    for start in range(0, len(nets), CHUNK_NETS):
+        kept = torch.as_tensor(nets[start : start + CHUNK_NETS])
+        yield kept, kept[torch.arange(CHUNK_NETS).clamp_(max=len(kept) - 1)]
+
+
+def gather(values: Tensor, indices: Tensor, device: torch.device | None = None) -> Tensor:
+    """The chunk of ``values`` [n_nets, …] at ``indices``, on ``device``."""
+    chosen = values[indices].to(device or values.device)
+    return stack(*values.shape[1:], like=chosen).copy_(chosen)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """h = x Wᵀ + b for one chunk: x [C, B, in], W [C, out, in], b [C, out], h [C, B, out]."""
+    return out.copy_(bias.unsqueeze(1)).baddbmm_(x, weight.mT)
+
+
+def outputs(x: Tensor, weights: list[Tensor], biases: list[Tensor], form: TorchForm) -> Tensor:
+    """Readout [C, B, n_classes] of one chunk for the inputs x [C, B, in]."""
+    for weight, bias in zip(weights[:-1], biases[:-1]):
+        x = form.apply(affine(x, weight, bias, stack(x.shape[1], weight.shape[1], like=weight)))
+    return affine(x, weights[-1], biases[-1], stack(x.shape[1], weights[-1].shape[1], like=weights[-1]))
+
+
+def forward_layers(mlp: StackedMLP, inputs: NDArray[np.float64]) -> Iterator[Tensor]:
+    """Yield the activations x_l [n_nets, n_inputs, width] of the hidden layers l = 1 … L in turn.
+
+    All networks see the same ``inputs`` [n_inputs, input_dim]. One layer is held at a time; the
+    next is computed from it, so it must not be changed.
+    """
+    form = torch_form(mlp.activation)
+    n_nets = len(mlp.nets)
+    dtype = mlp.weights[0].dtype
+    layer = torch.tensor(inputs, dtype=dtype).expand(n_nets, -1, -1)
+    for weight, bias in zip(mlp.weights[:-1], mlp.biases[:-1]):
+        below, layer = layer, torch.empty(n_nets, layer.shape[1], weight.shape[1], dtype=dtype)
+        for nets, indices in chunks(range(n_nets)):
+            out = stack(*layer.shape[1:], like=layer)
+            affine(gather(below, indices), gather(weight, indices), gather(bias, indices), out)
+            layer[nets] = form.apply(out)[: len(nets)]
+        yield layer
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over everything a file of networks says, in a fixed order."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
+
+
+def save_networks(path: Path, mlp: StackedMLP, metadata: Mapping[str, str]) -> None:
+    """Write the parameters, what the networks are, and ``metadata`` to ``path`` (safetensors), see ``save_tensors``."""
+    tensors = {f"weight.{layer:04d}": weight for layer, weight in enumerate(mlp.weights)}
+    tensors |= {f"bias.{layer:04d}": bias for layer, bias in enumerate(mlp.biases)}
+    content = {
+        "activation": mlp.activation,
+        "nets": [asdict(net) for net in mlp.nets],
+        "metadata": dict(metadata),
+    }
+    save_tensors(path, tensors, json.dumps(content, sort_keys=True))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], content: str) -> None:
+    """Write ``tensors`` and a text to ``path`` (safetensors).
+
+    The same content gives the same bytes. The file appears under its name only when it is whole,
+    and carries a SHA-256 of its content. Raises TableError if it cannot be written.
+    """
+    # One metadata entry: safetensors writes several in an order that changes from run to run.
+    header = {_FILE_KEY: json.dumps({"content": content, "sha256": _digest(content, tensors)}, sort_keys=True)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(dict(tensors), temporary, metadata=header)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise TableError(
+            f"{path} cannot be written ({error}): make room or choose a folder that exists and is writable."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_networks(path: Path) -> tuple[StackedMLP, dict[str, str]]:
+    """Read what ``save_networks`` wrote, with its metadata, and verify it.
+
+    Raises TableError if the file is missing, truncated, altered or not one of this package's.
+    """
+    tensors, text = load_tensors(path)
+    content = json.loads(text)
+    mlp = StackedMLP(
+        weights=[tensors[name] for name in sorted(tensors) if name.startswith("weight.")],
+        biases=[tensors[name] for name in sorted(tensors) if name.startswith("bias.")],
+        activation=content["activation"],
+        nets=tuple(NetSpec(**net) for net in content["nets"]),
+    )
+    return mlp, content["metadata"]
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Read what ``save_tensors`` wrote, and verify it.
+
+    Raises TableError if the file is missing, truncated, altered or not one of this package's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            header = json.loads((file.metadata() or {})[_FILE_KEY])
+        if _digest(header["content"], tensors) != header["sha256"]:
+            raise ValueError("its content does not match its checksum")
+    except FileNotFoundError:
+        raise TableError(f"{path} does not exist: run the training that writes it.") from None
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise TableError(
+            f"{path} is truncated, altered or no file of trained networks ({error}): delete it and run again."
+        ) from error
+    return tensors, str(header["content"])
