@@ -865,6 +865,20 @@ def test_collapse_of_curves(run: Run, tmp_path: Path) -> None:
     assert any("no errors given" in note for note in without["notes"])
 
 
+def test_impossible_offsets_and_xmin_are_one_sentence(
+    refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quasicrit.stages.classify_table.window_biases", lambda window, offset, seed: {})
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"width": np.repeat([1, 2, 4], 200), "duration": rng.integers(1, 90, 600)})
+    path = str(_write(frame.assign(size=frame["duration"] ** 1.5), tmp_path / "events.parquet"))
+    for command in ("classify", "crackling"):
+        line = refuse(command, path, "--size", "size", "--duration", "duration", "--window", "8,80", "--offset", "-9")
+        assert "offset = -9 is impossible" in line
+    line = refuse("collapse", "--events", path, "--size", "width", "--column", "duration", "--xmin", "0")
+    assert "xmin = 0 must be" in line
+
+
 def test_collapse_of_events(run: Run, tmp_path: Path) -> None:
     frames = []
     for width in (16, 32, 64):
@@ -907,7 +921,8 @@ def test_classify_a_table_of_events(run: Run, tmp_path: Path, monkeypatch: pytes
 
     # Fewer events for the calibration than the command's own, for time.
     monkeypatch.setattr(
-        "quasicrit.stages.classify_table.window_biases", lambda window, seed: window_biases(window, n_events=4000)
+        "quasicrit.stages.classify_table.window_biases",
+        lambda window, offset, seed: window_biases(window, offset=offset, n_events=4000),
     )
     made = PROCESSES["walk"].sample(20_000, generator(3, "classify"))
     frame = pd.DataFrame({"size": made.size, "duration": made.duration.astype(int), "net": made.cluster})
