@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from quasicrit.config import blocks, json_schema, load_config, points, resolve_sigma_w
+from quasicrit.config import _TEST_SAMPLES, Training, blocks, json_schema, load_config, points, resolve_sigma_w
 from quasicrit.errors import ConfigError
+from quasicrit.networks import TASKS, load_task
 from quasicrit.points import Block, look_lengths, protocol_of
 from quasicrit.theory import edge_of_chaos, sigma_c
 
@@ -44,6 +45,13 @@ def test_presets_are_valid(preset: str | None) -> None:
 def test_schema_file_is_in_step() -> None:
     stored = json.loads((REPOSITORY / "workflow/schemas/config.schema.json").read_text(encoding="utf-8"))
     assert stored == json_schema(), "run `make schema`"
+
+
+def test_tasks_are_those_that_can_be_loaded() -> None:
+    named = get_args(Training.model_fields["task"].annotation)
+    assert named == TASKS
+    for name, most in _TEST_SAMPLES.items():
+        assert len(load_task(name, 1).test_y) == most
 
 
 def test_default_fan_out_has_nine_by_four_by_three_by_two() -> None:

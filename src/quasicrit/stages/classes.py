@@ -339,9 +339,9 @@ def _growth(cutoffs: pd.DataFrame, point: pd.Series, saturates_below: float) -> 
     return grows, f"{text}; at most 1 where the length alone limits it"
 
 
-#: Classes of which theory gives the growth of the cut-off with the width at one depth: a walk in ln m down to a wall at
-#: m ~ 1/N crosses ln N in as many steps as N, z = 1 (PHYSICS, finite-size scaling).
-_DIFFUSIVE = ("brownian_excursion", "gaussian_signal")
+#: The class of which theory gives the growth of the cut-off with the width at one depth: a walk in ln m, whose steps have a
+#: variance of 2/N, crosses the fixed distance between threshold and wall (kappa/N and 1/N) in some N layers, z = 1.
+_DIFFUSIVE = "brownian_excursion"
 
 
 def _growth_with_width(
@@ -354,7 +354,7 @@ def _growth_with_width(
     if not len(own) or str(point["sigma_w_rule"]) != "critical":
         return None, ""
     grows, text = _against(next(own.itertuples(index=False)), "N", saturates_below)
-    if universality not in _DIFFUSIVE:
+    if universality != _DIFFUSIVE:
         return (False if grows is False else None), f"{text}; what this class demands is not known"
     return grows, f"{text}; a walk demands 1"
 

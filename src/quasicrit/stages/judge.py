@@ -53,14 +53,17 @@ def judge_claims(
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
     with atomic_path(summary) as temporary:
         section = class_lines(points, **classes)
-        definitions = _joined(inputs["definitions"], "definitions", points)
+        definitions = _with_points(classes["definitions"], points)
         text = _summary(judged, exponents, cutoffs, controls, learning, section, definitions, params)
         temporary.write_text(text, encoding="utf-8")
 
 
 def _joined(paths: Sequence[str], name: str, points: pd.DataFrame) -> pd.DataFrame:
-    frame = read_table(list(paths), SCHEMAS[name]).astype(dict.fromkeys(_KEYS, str))
-    return frame.merge(points, on=_KEYS, suffixes=("", "_of_point"))
+    return _with_points(read_table(list(paths), SCHEMAS[name]), points)
+
+
+def _with_points(frame: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype(dict.fromkeys(_KEYS, str)).merge(points, on=_KEYS, suffixes=("", "_of_point"))
 
 
 def _row(
