@@ -114,7 +114,8 @@ def training() -> None:
     x, y, test = (
         torch.tensor(a) for a in (data.train_x.astype(np.float32), data.train_y, data.test_x.astype(np.float32))
     )
-    for width, steps, goal in ((32, 60, 8.0), (64, 40, 2.5), (128, 20, 2.0)):
+    steps = 60
+    for width, goal in ((32, 8.0), (64, 2.5), (128, 2.0)):
         nets = [NetSpec("benchmark", 1.1, 0.05, seed) for seed in range(16)]
         shape = {"input_dim": 64, "width": width, "depth": 30, "n_classes": 10}
         mlp = initialise(nets, **shape, activation="tanh", init="gaussian", root_seed=1)  # type: ignore[arg-type]
@@ -134,7 +135,7 @@ def training() -> None:
                 descent.step()
             torch.set_flush_denormal(False)
 
-        def batched(mlp: Any = mlp, steps: int = steps) -> None:
+        def batched(mlp: Any = mlp) -> None:
             train(mlp, data, steps=steps, learning_rate=0.03, batch_size=64, root_seed=1)
 
         inputs, weights = torch.randn(8, 64, width), torch.randn(8, width, width)

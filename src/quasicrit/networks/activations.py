@@ -23,7 +23,7 @@ LEAKY_SLOPE = 0.01
 class TorchForm:
     """One activation: ``apply`` overwrites h with phi(h); ``gradient`` overwrites g with g · phi'(h).
 
-    Both return the tensor to go on with. ``gradient(g, saved)`` takes as ``saved`` the pre-activation
+    Both work in place and return their tensor. ``gradient(g, saved)`` takes as ``saved`` the pre-activation
     h if ``saves_input``, else the activation phi(h), which then need not be kept twice.
     """
 

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from quasicrit.errors import PropagationError, TableError
 from quasicrit.networks.activations import TorchForm, torch_form
+from quasicrit.networks.kernels import layer_activation
 from quasicrit.rng import generator
 
 __all__ = [
@@ -173,7 +174,8 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
 def outputs(x: Tensor, weights: list[Tensor], biases: list[Tensor], form: TorchForm) -> Tensor:
     """Readout [C, B, n_classes] of one chunk for the inputs x [C, B, in]."""
     for weight, bias in zip(weights[:-1], biases[:-1]):
-        x = form.apply(affine(x, weight, bias, stack(x.shape[1], weight.shape[1], like=weight)))
+        x = torch.bmm(x, weight.mT, out=stack(x.shape[1], weight.shape[1], like=weight))
+        layer_activation(form, x, bias)()
     return affine(x, weights[-1], biases[-1], stack(x.shape[1], weights[-1].shape[1], like=weights[-1]))
 
 
@@ -190,9 +192,10 @@ def forward_layers(mlp: StackedMLP, inputs: NDArray[np.float64]) -> Iterator[Ten
     for weight, bias in zip(mlp.weights[:-1], mlp.biases[:-1]):
         below, layer = layer, torch.empty(n_nets, layer.shape[1], weight.shape[1], dtype=dtype)
         for nets, indices in chunks(range(n_nets)):
-            out = stack(*layer.shape[1:], like=layer)
-            affine(gather(below, indices), gather(weight, indices), gather(bias, indices), out)
-            layer[nets] = form.apply(out)[: len(nets)]
+            h = stack(*layer.shape[1:], like=layer)
+            torch.bmm(gather(below, indices), gather(weight, indices).mT, out=h)
+            layer_activation(form, h, gather(bias, indices))()
+            layer[nets] = h[: len(nets)]
         yield layer
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 from quasicrit.errors import PropagationError, TableError
 from quasicrit.networks.activations import TorchForm, torch_form
 from quasicrit.networks.datasets import ImageData
+from quasicrit.networks.kernels import layer_activation, layer_gradient
 from quasicrit.networks.mlp import (
     CHUNK_NETS,
     NetSpec,
@@ -192,9 +193,10 @@ def train(
         torch.full((n_nets,), steps),
         ["trained"] * n_nets,
     )
-    # Of the untouched parameters, so that a checkpoint of other networks, data or settings is not taken up.
-    key = _key(mlp, data, [steps, rates.tolist(), batch_size, root_seed, asdict(optimiser), marks, device])
+    key = ""
     if checkpoint is not None:
+        # Of the untouched parameters, so that a checkpoint of other networks, data or settings is not taken up.
+        key = _key(mlp, data, [steps, rates.tolist(), batch_size, root_seed, asdict(optimiser), marks, device])
         _resume(checkpoint, key, state)
     ends = sorted({*marks[1:], *range(_ROUND, steps, _ROUND)})
     saved = time.monotonic()
@@ -342,91 +344,122 @@ def _descend(
     delta_{l−1} = (delta_l W_l) · phi'(h_{l−1}). All are linear in the last delta, so that SGD multiplies that by the rate.
     """
     steps, _, batch = order.shape
-    form, like = tools.form, weights[0]
+    form, like, count = tools.form, weights[0], len(weights)
     activations = [stack(batch, weight.shape[2], like=like) for weight in weights]
     saved = activations
     if form.saves_input:
         saved = [stack(batch, weight.shape[2], like=like) for weight in weights]
-    deltas = [stack(batch, weights[0].shape[1], like=like) for _ in range(2)]
-    readout, delta_out = (stack(batch, weights[-1].shape[1], like=like) for _ in range(2))
+    readout, last = (stack(batch, weights[-1].shape[1], like=like) for _ in range(2))
+    # delta_l and its sum over the batch; two suffice for the hidden layers.
+    pair = [stack(batch, weights[0].shape[1], like=like) for _ in range(2)]
+    deltas = [pair[layer % 2] for layer in range(count - 1)] + [last]
+    sums = [stack(bias.shape[1], like=like) for bias in (biases[0], biases[-1])]
+    totals = [sums[0]] * (count - 1) + [sums[1]]
+    # Bound once: in small networks a step is short beside the calls that it makes.
+    forward = [
+        (x, weight.mT, bias.unsqueeze(1), h, h_saved, layer_activation(form, h, bias))
+        for x, weight, bias, h, h_saved in zip(activations, weights, biases, activations[1:], saved[1:])
+    ]
+    into_layer = [layer_gradient(form, delta, x, sums[0]) for delta, x in zip(deltas, saved[1:])]
+    update = _UPDATES[optimiser.name](weights, biases, buffers, deltas, totals, activations, rate, optimiser, done)
     losses = torch.empty(CHUNK_NETS, steps, dtype=torch.float64, device=like.device)
     minus_one = torch.full((CHUNK_NETS, batch, 1), -1.0, dtype=like.dtype, device=like.device)
-    update = _Adam(weights, biases, buffers, rate, optimiser, done) if optimiser.name == "adam" else None
-    count = len(weights)
     for step in range(steps):
         chosen = order[step].flatten()
         activations[0].copy_(tools.train_x.index_select(0, chosen).view_as(activations[0]))
-        for layer, (weight, bias) in enumerate(zip(weights[:-1], biases[:-1]), start=1):
-            h = affine(activations[layer - 1], weight, bias, activations[layer])
+        for x, weight_t, bias_row, h, h_saved, activate in forward:
+            torch.bmm(x, weight_t, out=h)
             if form.saves_input:
-                saved[layer].copy_(h)
-            form.apply(h)
+                torch.add(h, bias_row, out=h_saved)
+            activate()
         affine(activations[-1], weights[-1], biases[-1], readout)
         target = tools.train_y.index_select(0, chosen).view(CHUNK_NETS, batch, 1)
         log_p = torch.log_softmax(readout, 2)
         losses[:, step] = -log_p.gather(2, target).flatten(1).mean(1)
-        delta = torch.exp(log_p, out=delta_out).scatter_add_(2, target, minus_one).div_(batch)
-        if update is None:
-            delta.mul_(rate)
-        else:
-            update.begin()
-        for layer in range(count - 1, -1, -1):
+        torch.exp(log_p, out=last).scatter_add_(2, target, minus_one).div_(batch)
+        update.begin(last)
+        torch.sum(last, 1, out=totals[-1])
+        for layer in range(count - 1, 0, -1):
             # The gradient below needs the weights of before the step.
-            below = torch.bmm(delta, weights[layer], out=deltas[layer % 2]) if layer else delta
-            if update is not None:
-                update.step(layer, delta, activations[layer])
-            elif buffers:
-                for p, v, gradient in (
-                    (weights[layer], buffers[0][layer], None),
-                    (biases[layer], buffers[0][count + layer], delta.sum(1)),
-                ):
-                    v.mul_(optimiser.momentum)
-                    v.baddbmm_(delta.mT, activations[layer]) if gradient is None else v.add_(gradient)
-                    p.sub_(v)
-            else:
-                weights[layer].baddbmm_(delta.mT, activations[layer], alpha=-1.0)
-                biases[layer].sub_(delta.sum(1))
-            delta = form.gradient(below, saved[layer]) if layer else below
+            torch.bmm(deltas[layer], weights[layer], out=deltas[layer - 1])
+            update.step(layer)
+            into_layer[layer - 1]()
+        update.step(0)
     silent = ~activations[-1].flatten(1).any(1)
     return losses, silent
 
 
-class _Adam:
-    """The moments of one chunk and their step."""
+class _Update:
+    """The parameters of one chunk, their gradients as deltas and activations, and the step along them."""
 
     def __init__(
         self,
         weights: list[Tensor],
         biases: list[Tensor],
         buffers: list[list[Tensor]],
+        deltas: list[Tensor],
+        totals: list[Tensor],
+        activations: list[Tensor],
         rate: Tensor,
         optimiser: Optimiser,
         done: int,
     ) -> None:
-        self.parameters = (weights, biases)
-        self.means, self.squares = buffers
+        self.weights, self.biases, self.buffers = weights, biases, buffers
+        self.deltas, self.totals, self.activations = [delta.mT for delta in deltas], totals, activations
         self.rate, self.optimiser, self.done = rate, optimiser, done
-        self.scratch = [stack(*w.shape[1:], like=w) for w in weights[:2] + weights[-1:]]
 
-    def begin(self) -> None:
-        """Count the step."""
+    def begin(self, delta: Tensor) -> None:
+        """Count the step; the last delta, in which all gradients are linear, may be scaled."""
+        raise NotImplementedError
+
+    def step(self, layer: int) -> None:
+        """Update weights and biases of ``layer`` by their gradient."""
+        raise NotImplementedError
+
+
+class _SGD(_Update):
+    """Gradients are linear in the last delta: that is multiplied by the rate."""
+
+    def begin(self, delta: Tensor) -> None:
+        delta.mul_(self.rate)
+
+    def step(self, layer: int) -> None:
+        weight, bias = self.weights[layer], self.biases[layer]
+        if not self.buffers:
+            weight.baddbmm_(self.deltas[layer], self.activations[layer], alpha=-1.0)
+            bias.sub_(self.totals[layer])
+            return
+        v, v_bias = self.buffers[0][layer], self.buffers[0][len(self.weights) + layer]
+        weight.sub_(v.mul_(self.optimiser.momentum).baddbmm_(self.deltas[layer], self.activations[layer]))
+        bias.sub_(v_bias.mul_(self.optimiser.momentum).add_(self.totals[layer]))
+
+
+class _Adam(_Update):
+    """Running means of the gradient and its square."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        shapes = {w.shape[1:]: stack(*w.shape[1:], like=w) for w in self.weights}
+        self.gradients = [shapes[w.shape[1:]] for w in self.weights]
+
+    def begin(self, delta: Tensor) -> None:
         self.done += 1
         first, second = self.optimiser.betas
         self.size = self.rate / (1.0 - first**self.done)
         self.norm = (1.0 - second**self.done) ** 0.5
 
-    def step(self, layer: int, delta: Tensor, below: Tensor) -> None:
-        """Update weights and biases of ``layer`` by their gradient."""
-        weights, biases = self.parameters
-        count = len(weights)
-        scratch = next(s for s in self.scratch if s.shape == weights[layer].shape)
-        self._move(weights[layer], torch.bmm(delta.mT, below, out=scratch), layer, self.size)
-        self._move(biases[layer], delta.sum(1), count + layer, self.size[:, :, 0])
+    def step(self, layer: int) -> None:
+        gradient = torch.bmm(self.deltas[layer], self.activations[layer], out=self.gradients[layer])
+        self._move(self.weights[layer], gradient, layer, self.size)
+        self._move(self.biases[layer], self.totals[layer], len(self.weights) + layer, self.size[:, :, 0])
 
     def _move(self, p: Tensor, gradient: Tensor, index: int, size: Tensor) -> None:
         first, second = self.optimiser.betas
-        mean, square = self.means[index], self.squares[index]
+        mean, square = self.buffers[0][index], self.buffers[1][index]
         mean.lerp_(gradient, 1.0 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1.0 - second)
         denominator = torch.sqrt(square, out=gradient).div_(self.norm).add_(self.optimiser.epsilon)
         p.sub_(torch.div(mean, denominator, out=denominator).mul_(size))
+
+
+_UPDATES: dict[str, type[_Update]] = {"sgd": _SGD, "adam": _Adam}
