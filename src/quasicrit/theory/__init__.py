@@ -45,6 +45,7 @@ from quasicrit.theory.mean_field import (
     xi_q,
 )
 from quasicrit.theory.point import TheoryPoint, theory_point
+from quasicrit.theory.tangent_kernel import tangent_descent, tangent_kernel
 
 __all__ = [
     "ACTIVATIONS",
@@ -81,6 +82,8 @@ __all__ = [
     "step_variance",
     "survival_amplitude",
     "susceptibility",
+    "tangent_descent",
+    "tangent_kernel",
     "theory_point",
     "variance_map",
     "xi_c",
