@@ -13,6 +13,7 @@ configfile: os.path.join(workflow.basedir, "config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/learning.smk"
 include: "workflow/rules/record.smk"
 include: "workflow/rules/avalanches.smk"
 include: "workflow/rules/exponents.smk"

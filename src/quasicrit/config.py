@@ -22,6 +22,7 @@ __all__ = [
     "Grid",
     "blocks",
     "json_schema",
+    "learning_blocks",
     "load_config",
     "points",
     "resolve_sigma_w",
@@ -206,15 +207,30 @@ class Survival(_Model):
 _TEST_SAMPLES = {"digits": 360, "breast_cancer": 113, "wine": 35, "teacher": 360}
 
 
-class Training(_Model):
-    """Tanh networks on a task (``quasicrit.networks.datasets``), recorded before and after training on the same test samples.
+Task = Literal["digits", "breast_cancer", "wine", "teacher", "mnist", "fashion_mnist", "cifar10"]
 
-    ``folder`` holds the files of a task that is read from files, ``sha256`` their digests, by file name.
+
+class Data(_Model):
+    """Files of the tasks that are read from files: those of ``task`` lie in ``folder``/task, or are fetched to there.
+
+    ``sha256``: digests that files must have, by file name, besides the pinned ones of files that are fetched.
     """
 
-    task: Literal["digits", "breast_cancer", "wine", "teacher", "mnist", "fashion_mnist", "cifar10"] = "digits"
     folder: str | None = None
+    fetch: bool = False
     sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = {}
+
+    @model_validator(mode="after")
+    def _fetched_to_a_folder(self) -> Data:
+        if self.fetch and self.folder is None:
+            raise ValueError("fetch = true needs folder, where the files are put")
+        return self
+
+
+class Training(_Model):
+    """Tanh networks on a task (``quasicrit.networks.datasets``), recorded before and after training on the same test samples."""
+
+    task: Task = "digits"
     sigma_w: tuple[Positive, ...]
     sigma_b: tuple[NonNegative, ...]
     width: tuple[Annotated[int, Field(ge=2)], ...]
@@ -232,11 +248,6 @@ class Training(_Model):
         most = _TEST_SAMPLES.get(self.task, 10_000)
         if self.images > most:
             raise ValueError(f"images = {self.images} is more than the {most} test samples of {self.task}")
-        filed = self.task not in _TEST_SAMPLES
-        if filed and self.folder is None:
-            raise ValueError(f"task = {self.task!r} is read from files: give folder, the one that holds them")
-        if not filed and (self.folder is not None or self.sha256):
-            raise ValueError(f"task = {self.task!r} needs no files: leave folder and sha256 out")
         return self
 
     @model_validator(mode="after")
@@ -251,6 +262,84 @@ class Training(_Model):
         if not value:
             raise ValueError("the list is empty, so nothing would be trained; give at least one value")
         return value
+
+
+class LearningRun(_Model):
+    """One way of training every network of the plane: depth, optimiser, learning rates, steps, seeds at each point."""
+
+    depth: Count
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    steps: Count
+    seeds: Count
+
+
+class Follow(_Model):
+    """Points that are followed through training, on the first task."""
+
+    sigma_w: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    sigma_b: NonNegative
+    depth: Annotated[int, Field(ge=3)]
+    learning_rate: Positive
+    marks: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+    seeds: Annotated[int, Field(ge=2)]
+    images: Annotated[int, Field(ge=2)] = 60
+
+    @model_validator(mode="after")
+    def _rising(self) -> Follow:
+        if list(self.marks) != sorted(set(self.marks)) or self.marks[0] != 0:
+            raise ValueError("marks are steps in rising order, the first of them 0")
+        return self
+
+
+class LearningPlane(_Model):
+    """Which initialisations learn (P4): networks over (sigma_w, sigma_b), by width, task and run.
+
+    ``bias_split`` parts the plane into weak and strong biases; ``chance_margin``: accuracies below the largest class's share
+    plus this are tied. Both are declared before the run.
+    """
+
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    sigma_w: Annotated[tuple[Positive, ...], Field(min_length=2)]
+    sigma_b: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    width: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+    runs: Annotated[tuple[LearningRun, ...], Field(min_length=1)]
+    batch_size: Count = 64
+    block_size: Positive = 1.5e11
+    bias_split: Positive = 0.1
+    chance_margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    fluctuation_nets: Annotated[int, Field(ge=2)] = 256
+    kernel_samples: Annotated[int, Field(ge=2)] = 512
+    follow: Follow
+
+    @model_validator(mode="after")
+    def _enough_points(self) -> LearningPlane:
+        if len(set(self.sigma_w)) * len(set(self.sigma_b)) < 5:
+            raise ValueError("sigma_w × sigma_b gives fewer than 5 points, too few to rank; give more values")
+        kinds = [(run.depth, run.optimiser) for run in self.runs]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("runs: two have the same depth and optimiser; put their learning rates into one")
+        return self
+
+
+class AdvisorDepth(_Model):
+    """Steps at one depth, the same for every initialisation, and the learning rates tried."""
+
+    depth: Count
+    steps: Count
+    learning_rate: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+class Advisor(_Model):
+    """The advised initialisations (P7) against the usual ones, each at the learning rate that is best for it."""
+
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    width: Annotated[int, Field(ge=2)] = 64
+    runs: Annotated[tuple[AdvisorDepth, ...], Field(min_length=1)]
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    batch_size: Count = 64
+    tuning_seeds: Count = 2
+    seeds: Annotated[int, Field(ge=2)] = 5
 
 
 class Classes(_Model):
@@ -300,10 +389,25 @@ class Config(_Model):
     theory: Theory = Theory()
     susceptibility: Susceptibility
     survival: Survival
+    data: Data = Data()
     training: Training
+    learning: LearningPlane
+    advisor: Advisor
     classes: Classes = Classes()
     definitions: Definitions = Definitions()
     criteria: Criteria = Criteria()
+
+    @model_validator(mode="after")
+    def _files_have_a_folder(self) -> Config:
+        for key, tasks in (
+            ("training.task", (self.training.task,)),
+            ("learning.tasks", self.learning.tasks),
+            ("advisor.tasks", self.advisor.tasks),
+        ):
+            filed = [task for task in tasks if task not in _TEST_SAMPLES]
+            if filed and self.data.folder is None:
+                raise ValueError(f"{key}: {filed[0]!r} is read from files: give data.folder, the folder that holds {filed[0]}/")
+        return self
 
     @model_validator(mode="after")
     def _grids_consistent(self) -> Config:
@@ -519,6 +623,31 @@ def blocks(config: Config) -> list[Block]:
                         parts, room = [], config.block_size
             if parts:
                 made.append(_close(key, parts, next_index))
+    return made
+
+
+def learning_blocks(config: Config) -> dict[tuple[str, int, int, str, int], dict[str, Any]]:
+    """The jobs of the learning plane by (task, width, depth, optimiser, block), as plain data for a rule's params.
+
+    A block trains the points [sigma_w, sigma_b] of one run at all of its learning rates and seeds, and holds at most
+    ``block_size`` multiplications of the forward pass.
+    """
+    plane = config.learning
+    made: dict[tuple[str, int, int, str, int], dict[str, Any]] = {}
+    points = [[sigma_w, sigma_b] for sigma_b in plane.sigma_b for sigma_w in plane.sigma_w]
+    for task in plane.tasks:
+        for width in plane.width:
+            for run in plane.runs:
+                cost = run.steps * plane.batch_size * run.depth * width**2 * run.seeds * len(run.learning_rate)
+                size = max(1, int(plane.block_size // cost))
+                for index, start in enumerate(range(0, len(points), size)):
+                    made[task, width, run.depth, run.optimiser, index] = {
+                        **run.model_dump(),
+                        "task": task,
+                        "width": width,
+                        "batch_size": plane.batch_size,
+                        "points": points[start : start + size],
+                    }
     return made
 
 

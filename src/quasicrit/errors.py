@@ -39,3 +39,7 @@ class AvalancheError(QuasicritError):
 
 class FitError(QuasicritError):
     """Data from which an exponent cannot be estimated."""
+
+
+class AdviceError(QuasicritError):
+    """An initialisation that cannot be advised, or a model that cannot be initialised."""

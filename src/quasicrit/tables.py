@@ -72,6 +72,28 @@ _COVARIANCE = [
     for index, one in enumerate(("tau_s", "tau_d", "gamma"))
     for two in ("tau_s", "tau_d", "gamma")[index:]
 ]
+_RUN = [
+    _field("task", _TEXT, "data set that is learnt"),
+    _field("width", pa.int32(), "N", "units"),
+    _field("depth", pa.int32(), "L", "layers"),
+    _field("optimiser", _TEXT, "sgd or adam"),
+    _field("steps", pa.int32(), "optimiser steps of the whole training"),
+    _field("learning_rate", pa.float64(), "learning rate"),
+]
+_SIGMAS = [
+    _field("sigma_w", pa.float64(), "scale of the weights at initialisation"),
+    _field("sigma_b", pa.float64(), "scale of the biases at initialisation"),
+]
+_REGIME = [
+    _field("task", _TEXT, "data set that is learnt"),
+    _field("width", pa.int32(), "N", "units"),
+    _field("depth", pa.int32(), "L; 0: all depths pooled", "layers"),
+    _field("optimiser", _TEXT, "sgd, adam, or pooled"),
+    _field("learning_rate", _TEXT, "the rate; best: the best of several at each point; own: each run's, pooled"),
+    _field("biases", _TEXT, "which sigma_b: all, weak (up to bias_split) or strong"),
+    _field("outcome", _TEXT, "accuracy or speed"),
+    _field("n_points", pa.int32(), "points that were ranked"),
+]
 _TRUTH = _field("reason", pa.string(), "why a value is null, or empty")
 
 
@@ -376,6 +398,77 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         _field("test_accuracy", pa.float64(), "share of test images classified rightly", nullable=True),
         _field("diverged", pa.bool_(), "the loss became infinite or undefined"),
+    ),
+    "learned": _schema(
+        *_RUN,
+        *_SIGMAS,
+        _field("seed", pa.int32(), "index of the network in its point"),
+        _field("accuracy", pa.float64(), "share of test samples classified rightly at the end"),
+        _field("speed", pa.float64(), "mean over the steps of max(0, 1 − loss/ln classes), 0 from where a network left"),
+        _field("fate", _TEXT, "trained, diverged or dead"),
+    ),
+    "predictors": _schema(
+        *_RUN,
+        *_SIGMAS,
+        _field("predictor", _TEXT, "quantity known before training"),
+        _field("value", pa.float64(), "its value; more is said to be better", nullable=True),
+        _TRUTH,
+    ),
+    "ranking": _schema(
+        *_REGIME,
+        _field("predictor", _TEXT, "quantity known before training"),
+        _field("spearman", pa.float64(), "rank correlation with the outcome", nullable=True),
+        _field("spearman_low", pa.float64(), "lower end of its 95 % interval (points and seeds)", nullable=True),
+        _field("spearman_high", pa.float64(), "upper end", nullable=True),
+        _field("kendall", pa.float64(), "Kendall's tau-b", nullable=True),
+        _field("kendall_low", pa.float64(), "lower end of its 95 % interval", nullable=True),
+        _field("kendall_high", pa.float64(), "upper end", nullable=True),
+        _field("regret", pa.float64(), "best outcome less that of the first choice, on held-out seeds", nullable=True),
+        _field("regret_error", pa.float64(), "standard error of the regret over seeds", nullable=True),
+        _TRUTH,
+    ),
+    "contests": _schema(
+        *_REGIME,
+        _field("predictor", _TEXT, "one predictor"),
+        _field("rival", _TEXT, "the other"),
+        _field("difference", pa.float64(), "Spearman's rho of the one less that of the other", nullable=True),
+        _field("ci_low", pa.float64(), "lower end of the 95 % interval, paired draws", nullable=True),
+        _field("ci_high", pa.float64(), "upper end", nullable=True),
+        _field("outcome_of_contest", _TEXT, "wins, ties, loses, or none"),
+    ),
+    "followed": _schema(
+        _field("task", _TEXT, "data set that is learnt"),
+        _field("width", pa.int32(), "N", "units"),
+        _field("depth", pa.int32(), "L", "layers"),
+        *_SIGMAS,
+        _field("net", pa.int32(), "index of the network in its point"),
+        _field("step", pa.int32(), "optimiser steps done"),
+        _field("quantity", _TEXT, "what was measured on the network as it is then"),
+        _field("value", pa.float64(), "its value", nullable=True),
+    ),
+    "initialisations": _schema(
+        *_RUN,
+        _field("method", _TEXT, "name of the initialisation"),
+        _field("stage", _TEXT, "tuning (validation samples, learning rate to be chosen) or final (test samples)"),
+        _field("seed", pa.int32(), "seed; those of the two stages differ"),
+        _field("accuracy", pa.float64(), "share of the samples classified rightly"),
+        _field("loss", pa.float64(), "cross entropy of the last mini-batch", "nats", nullable=True),
+        _field("fate", _TEXT, "trained, diverged or dead"),
+    ),
+    "advice": _schema(
+        *_RUN,
+        _field("method", _TEXT, "name of the initialisation"),
+        _field("init", _TEXT, "distribution of the weights"),
+        *_SIGMAS,
+        _field("rate_at_edge", pa.bool_(), "the best learning rate is the first or last of those tried"),
+        _field("seeds", pa.int32(), "fresh seeds"),
+        _field("accuracy", pa.float64(), "mean test accuracy"),
+        _field("ci_low", pa.float64(), "lower end of its 95 % interval (seeds and test samples)"),
+        _field("ci_high", pa.float64(), "upper end"),
+        _field("difference", pa.float64(), "accuracy of the advised initialisation less this one's", nullable=True),
+        _field("difference_low", pa.float64(), "lower end of its 95 % interval, same test samples", nullable=True),
+        _field("difference_high", pa.float64(), "upper end", nullable=True),
+        _field("verdict", _TEXT, "advised: better, worse, or no difference; reference for the advised one itself"),
     ),
     "verdicts": _schema(
         _field("claim", _TEXT, "P1 … P8 of the paper"),

@@ -24,10 +24,11 @@ ALLOWED = {
     "tails": {"statistics", "rng"},
     "avalanches": {"theory", "rng"},
     "networks": {"theory", "rng"},
+    "learning": {"theory", "networks", "statistics"},
     "scaling": {"tails", "avalanches", "reference", "rng", "statistics"},
     "figures": {"tables"},
     "stages": {
-        "avalanches", "figures", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
+        "avalanches", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
     },
     "cli": {"stages"},
 }  # fmt: skip

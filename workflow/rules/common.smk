@@ -1,9 +1,11 @@
 # Helpers only: the typed configuration, its blocks, and what jobs depend on.
 
+import os
 import sys
 
 from quasicrit.config import (
     blocks,
+    learning_blocks,
     load_config,
     points,
     training_blocks,
@@ -12,6 +14,7 @@ from quasicrit.config import (
 from quasicrit.errors import QuasicritError
 from quasicrit.fingerprint import fingerprint
 from quasicrit.reference import IMPOSTORS, PROCESSES
+from quasicrit.stages.fetch import SOURCES, fetched_files
 
 try:
     RUN = load_config(config)
@@ -24,9 +27,11 @@ RESULTS = RUN.results
 FIGURES = [
     "figure-1-avalanches",
     "figure-2-phase-diagram",
+    "figure-3-learning",
     "figure-4-finite-size-scaling",
     "extended-1-confusion",
     "extended-2-definitions",
+    "extended-3-initialisations",
 ]
 FORMATS = ["pdf", "png", "svg"]
 
@@ -40,6 +45,10 @@ POINTS = [
     *(p for source in ("initial", "trained") for p in training_points(RUN, source)),
 ]
 KINDS = sorted({(p.source, p.protocol) for p in POINTS})
+PLANE = learning_blocks(RUN)
+PLANE_PATH = (
+    "{task}/width={width}/depth={depth}/optimiser={optimiser}/block={block}.parquet"
+)
 PATH = "{source}/{protocol}/width={width}/depth={depth}/block={block}.parquet"
 # Whole points: every block that holds one of the chosen grids.
 DEFINED_GRIDS = {grid.name for grid in RUN.grids if grid.map_definitions}
@@ -82,7 +91,51 @@ def learned_params(source, wildcards):
 
 
 def task_params():
-    return RUN.training.model_dump(include={"task", "folder", "sha256"})
+    return {"task": RUN.training.task, **data_params(RUN.training.task)}
+
+
+def data_params(task):
+    """Where the files of a task lie, and what they must be; nothing for a task that needs none."""
+    filed = task in SOURCES
+    return {
+        "folder": os.path.join(RUN.data.folder, task) if filed else None,
+        "sha256": RUN.data.sha256 if filed else {},
+    }
+
+
+def data_files(*tasks):
+    """The files that jobs of these tasks wait for, if they are fetched."""
+    return [
+        os.path.join(RUN.data.folder, task, name)
+        for task in tasks
+        if RUN.data.fetch and task in SOURCES
+        for name in fetched_files(task)
+    ]
+
+
+def plane_params(wildcards):
+    """What the numbers of one block of the learning plane depend on."""
+    w = wildcards
+    return PLANE[w.task, int(w.width), int(w.depth), w.optimiser, int(w.block)]
+
+
+def follow_params():
+    f = RUN.learning.follow
+    return {
+        "task": RUN.learning.tasks[0],
+        "width": RUN.learning.width[0],
+        "batch_size": RUN.learning.batch_size,
+        **f.model_dump(),
+    }
+
+
+def advisor_params(wildcards):
+    runs = {run.depth: run for run in RUN.advisor.runs}
+    return {
+        "task": wildcards.task,
+        **RUN.advisor.model_dump(exclude={"tasks", "runs"}),
+        **runs[int(wildcards.depth)].model_dump(),
+    }
 
 
 def training_params(wildcards):
@@ -171,5 +224,7 @@ wildcard_constraints:
     width=r"\d+",
     depth=r"\d+",
     block=r"\d+",
+    task="digits|breast_cancer|wine|teacher|mnist|fashion_mnist|cifar10",
+    optimiser="sgd|adam",
     source=r"[a-z]+",
     protocol=r"[A-Za-z]+",

@@ -23,6 +23,16 @@ rule draw_figure:
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
+        learned=expand("{folder}/learned/{path}", folder=RESULTS, path=PLANE_FILES),
+        predictors=expand(
+            "{folder}/predictors/{path}", folder=RESULTS, path=PLANE_FILES
+        ),
+        ranking=f"{RESULTS}/predictors/ranking.parquet",
+        followed=f"{RESULTS}/learned/followed.parquet",
+        advice=[
+            f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
+            for task, depth in COMPARED
+        ],
         confusion=expand(
             rules.confuse_class.output.confusion, process=[*PROCESSES, *IMPOSTORS]
         ),

@@ -57,6 +57,7 @@ rule record_networks:
     input:
         initial=f"{RESULTS}/networks/initial/width={{width}}/depth={{depth}}.safetensors",
         trained=f"{RESULTS}/networks/trained/width={{width}}/depth={{depth}}.safetensors",
+        data=data_files(RUN.training.task),
     output:
         initial=f"{RESULTS}/activity/initial/{LEARNED_PATH}",
         trained=f"{RESULTS}/activity/trained/{LEARNED_PATH}",

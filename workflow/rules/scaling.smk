@@ -57,6 +57,13 @@ rule judge_claims:
             width=RUN.training.width,
             depth=RUN.training.depth,
         ),
+        ranking=f"{RESULTS}/predictors/ranking.parquet",
+        contests=f"{RESULTS}/predictors/contests.parquet",
+        followed=f"{RESULTS}/learned/followed.parquet",
+        advice=[
+            f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
+            for task, depth in COMPARED
+        ],
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
@@ -84,6 +91,6 @@ rule judge_claims:
         },
         fingerprint=fingerprint("quasicrit.stages.judge"),
     message:
-        "Claims P1, P2, P3, P5: verdicts and summary"
+        "Claims P1 to P5 and P7: verdicts and summary"
     script:
         "../../scripts/judge_claims.py"

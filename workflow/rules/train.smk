@@ -1,4 +1,6 @@
 rule train_networks:
+    input:
+        data=data_files(RUN.training.task),
     output:
         initial=f"{RESULTS}/networks/initial/width={{width}}/depth={{depth}}.safetensors",
         trained=f"{RESULTS}/networks/trained/width={{width}}/depth={{depth}}.safetensors",

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quasicrit.networks.activations import torch_activation
-    from quasicrit.networks.datasets import TASKS, ImageData, load_digits_split, load_task
+    from quasicrit.networks.datasets import TASKS, ImageData, load_digits_split, load_task, tuning_split
     from quasicrit.networks.gaussian import SurvivalCount, count_survivors, pathwise_susceptibility
     from quasicrit.networks.matrices import torch_generator
     from quasicrit.networks.mlp import (
         NetSpec,
         StackedMLP,
         forward_layers,
+        haar_orthogonal,
         initialise,
+        join,
         load_networks,
+        predict,
         save_networks,
     )
     from quasicrit.networks.propagation import Layers, Replicas, propagate
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "activations": ("torch_activation",),
-    "datasets": ("TASKS", "ImageData", "load_digits_split", "load_task"),
+    "datasets": ("TASKS", "ImageData", "load_digits_split", "load_task", "tuning_split"),
     "gaussian": ("SurvivalCount", "count_survivors", "pathwise_susceptibility"),
     "matrices": ("torch_generator",),
     "propagation": ("Layers", "Replicas", "propagate"),
-    "mlp": ("NetSpec", "StackedMLP", "forward_layers", "initialise", "load_networks", "save_networks"),
+    "mlp": (
+        "NetSpec", "StackedMLP", "forward_layers", "haar_orthogonal", "initialise", "join", "load_networks", "predict", "save_networks",
+    ),  # fmt: skip
     "training": ("Optimiser", "TrainingHistory", "train"),
 }
 
@@ -46,16 +51,20 @@ __all__ = [
     "TrainingHistory",
     "count_survivors",
     "forward_layers",
+    "haar_orthogonal",
     "initialise",
+    "join",
     "load_digits_split",
     "load_networks",
     "load_task",
     "pathwise_susceptibility",
+    "predict",
     "propagate",
     "save_networks",
     "torch_activation",
     "torch_generator",
     "train",
+    "tuning_split",
 ]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quasicrit.errors import ConfigError, TableError
 from quasicrit.rng import generator
 
-__all__ = ["TASKS", "ImageData", "load_digits_split", "load_task", "read_cifar10", "read_idx"]
+__all__ = ["TASKS", "ImageData", "load_digits_split", "load_task", "read_cifar10", "read_idx", "tuning_split"]
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ def load_task(
     that is missing, truncated, altered or of another kind.
     """
     if name not in TASKS:
-        raise ConfigError(f"training.task = {name!r} is not known: choose one of {', '.join(TASKS)}.")
+        raise ConfigError(f"task = {name!r} is not known: choose one of {', '.join(TASKS)}.")
     if name in _FILED:
         if folder is None or not Path(folder).is_dir():
             raise ConfigError(
-                f"training.folder = {str(folder)!r} is not a folder: give the one that holds the files of {name} "
+                f"data.folder: {str(folder)!r} is not a folder: give the one that holds {name}/ with the files "
                 f"({', '.join(_files_of(name))})."
             )
         return _FILED[name](name, Path(folder), dict(sha256 or {}))
     if folder is not None or sha256:
-        raise ConfigError(f"training.task = {name!r} needs no files: leave training.folder and training.sha256 out.")
+        raise ConfigError(f"task = {name!r} needs no files: leave folder and sha256 out.")
     if name == "digits":
         return load_digits_split(root_seed)
     if name == "teacher":
@@ -83,6 +83,14 @@ def load_task(
 
     features, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
     return _split(name, features, labels, root_seed, len(labels) // 5, unit_variance=True)
+
+
+def tuning_split(data: ImageData) -> ImageData:
+    """The training part alone, its last fifth as the test part: for choices that must not see the test images."""
+    kept = len(data.train_y) - len(data.train_y) // 5
+    return ImageData(
+        data.train_x[:kept], data.train_y[:kept], data.train_x[kept:], data.train_y[kept:], data.n_classes, data.name
+    )
 
 
 def _split(
@@ -162,7 +170,7 @@ def _bytes(path: Path, sha256: Mapping[str, str]) -> bytes:
     wanted = sha256.get(path.name)
     found = hashlib.sha256(content).hexdigest()
     if wanted is not None and wanted.lower() != found:
-        raise TableError(f"{path} has the SHA-256 {found}, not {wanted} as training.sha256 says: fetch it again.")
+        raise TableError(f"{path} has the SHA-256 {found}, not {wanted} as it must: fetch it again.")
     if path.suffix != ".gz":
         return content
     try:

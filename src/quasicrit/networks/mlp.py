@@ -33,6 +33,7 @@ from quasicrit.rng import generator
 
 __all__ = [
     "CHUNK_NETS",
+    "INITIALISATIONS",
     "NetSpec",
     "StackedMLP",
     "affine",
@@ -41,9 +42,11 @@ __all__ = [
     "gather",
     "haar_orthogonal",
     "initialise",
+    "join",
     "load_networks",
     "load_tensors",
     "outputs",
+    "predict",
     "save_networks",
     "save_tensors",
     "stack",
@@ -55,6 +58,7 @@ CHUNK_NETS = 8
 # Elements: 64 bytes in float32, 128 in float64, a multiple of every vector width in use.
 _ALIGNMENT = 16
 _FILE_KEY = "quasicrit"
+INITIALISATIONS = ("gaussian", "orthogonal", "uniform", "glorot", "pytorch")
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,22 @@ def haar_orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArra
 
 
 def _draw_weight(rng: np.random.Generator, init: str, n_out: int, n_in: int, sigma_w: float) -> NDArray[np.float64]:
-    """One weight matrix whose entries have variance sigma_w² / n_in, under both initialisations."""
+    """One weight matrix whose entries have variance sigma_w² / n_in (glorot: 2 sigma_w² / (n_in + n_out))."""
     if init == "gaussian":
         return sigma_w / math.sqrt(n_in) * rng.standard_normal((n_out, n_in))
-    # Orthonormal rows have that variance already. Orthonormal columns (n_out > n_in) would shrink
-    # the signal per unit by n_in / n_out, which q = sigma_w² m + sigma_b² does not know of.
-    return sigma_w * math.sqrt(max(1.0, n_out / n_in)) * haar_orthogonal(rng, n_out, n_in)
+    if init == "orthogonal":
+        # Orthonormal rows have that variance already. Orthonormal columns (n_out > n_in) would shrink
+        # the signal per unit by n_in / n_out, which q = sigma_w² m + sigma_b² does not know of.
+        return sigma_w * math.sqrt(max(1.0, n_out / n_in)) * haar_orthogonal(rng, n_out, n_in)
+    fan = (n_in + n_out) / 2 if init == "glorot" else n_in
+    return sigma_w * math.sqrt(3.0 / fan) * rng.uniform(-1.0, 1.0, (n_out, n_in))
+
+
+def _draw_bias(rng: np.random.Generator, init: str, n_out: int, n_in: int, sigma_b: float) -> NDArray[np.float64]:
+    """Biases of variance sigma_b²; pytorch: uniform of variance sigma_b² / n_in."""
+    if init == "pytorch":
+        return sigma_b * math.sqrt(3.0 / n_in) * rng.uniform(-1.0, 1.0, n_out)
+    return sigma_b * rng.standard_normal(n_out)
 
 
 def initialise(
@@ -127,14 +141,16 @@ def initialise(
 
     ``init`` "gaussian": W_ij ~ N(0, sigma_w² / fan-in). "orthogonal": sigma_w times a Haar
     orthogonal matrix; where it is not square its rows (out < in) or columns (out > in, times
-    √(out/in)) are orthogonal, so that q = sigma_w² m + sigma_b² holds for every shape. Always
-    b_i ~ N(0, sigma_b²). A network's numbers come from the key ("trained", point_id, seed).
+    √(out/in)) are orthogonal, so that q = sigma_w² m + sigma_b² holds for every shape. "uniform": as gaussian, but uniform.
+    "glorot": uniform with variance 2 sigma_w² / (fan-in + fan-out) (Glorot & Bengio 2010). b_i ~ N(0, sigma_b²). "pytorch": uniform
+    weights of variance sigma_w² / fan-in and biases of sigma_b² / fan-in; with sigma_w = sigma_b = 1/√3 that is what torch.nn.Linear
+    draws. A network's numbers come from the key ("trained", point_id, seed).
 
     Raises PropagationError for an unknown activation or initialisation.
     """
     torch_form(activation)
-    if init not in ("gaussian", "orthogonal"):
-        raise PropagationError(f"unknown initialisation {init!r}: choose gaussian or orthogonal.")
+    if init not in INITIALISATIONS:
+        raise PropagationError(f"unknown initialisation {init!r}: choose one of {', '.join(INITIALISATIONS)}.")
     dims = [input_dim, *[width] * depth, n_classes]
     shapes = list(zip(dims[1:], dims))
     weights = [torch.empty(len(nets), n_out, n_in, dtype=dtype) for n_out, n_in in shapes]
@@ -143,7 +159,7 @@ def initialise(
         rng = generator(root_seed, "trained", net.point_id, net.seed)
         for (n_out, n_in), weight, bias in zip(shapes, weights, biases):
             weight[index] = torch.from_numpy(_draw_weight(rng, init, n_out, n_in, net.sigma_w))
-            bias[index] = torch.from_numpy(net.sigma_b * rng.standard_normal(n_out))
+            bias[index] = torch.from_numpy(_draw_bias(rng, init, n_out, n_in, net.sigma_b))
     return StackedMLP(weights, biases, activation, tuple(nets))
 
 
@@ -177,6 +193,28 @@ def outputs(x: Tensor, weights: list[Tensor], biases: list[Tensor], form: TorchF
         x = torch.bmm(x, weight.mT, out=stack(x.shape[1], weight.shape[1], like=weight))
         layer_activation(form, x, bias)()
     return affine(x, weights[-1], biases[-1], stack(x.shape[1], weights[-1].shape[1], like=weights[-1]))
+
+
+def predict(mlp: StackedMLP, inputs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Classes [n_nets, n_inputs] that the networks give to ``inputs`` [n_inputs, input_dim]; −1 where outputs are not finite."""
+    form = torch_form(mlp.activation)
+    x = torch.tensor(inputs, dtype=mlp.weights[0].dtype).expand(CHUNK_NETS, -1, -1)
+    classes = np.empty((len(mlp.nets), len(inputs)), np.int64)
+    for nets, indices in chunks(range(len(mlp.nets))):
+        made = outputs(x, *([gather(p, indices) for p in stacked] for stacked in (mlp.weights, mlp.biases)), form)
+        found = torch.where(made.isfinite().all(2), made.argmax(2), -1)
+        classes[nets.numpy()] = found[: len(nets)].numpy()
+    return classes
+
+
+def join(parts: Sequence[StackedMLP]) -> StackedMLP:
+    """Networks of one shape and activation, drawn in several ways, as one stack in the order given."""
+    return StackedMLP(
+        [torch.cat(layer) for layer in zip(*(part.weights for part in parts), strict=True)],
+        [torch.cat(layer) for layer in zip(*(part.biases for part in parts), strict=True)],
+        parts[0].activation,
+        tuple(net for part in parts for net in part.nets),
+    )
 
 
 def forward_layers(mlp: StackedMLP, inputs: NDArray[np.float64]) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -158,12 +158,13 @@ def train(
     evaluate: Sequence[int] = (),
     checkpoint: Path | None = None,
     device: str = "cpu",
+    observe: Callable[[int], None] | None = None,
 ) -> TrainingHistory:
     """Train every network of ``mlp``, in place, on the softmax cross entropy, the mean over a mini-batch (``batch_order``).
 
     ``learning_rate``: one for all, or one a network; networks of the same name at several rates start from the same
     parameters and see the same batches. ``evaluate``: steps after which the accuracy on the test images is taken, besides 0
-    and ``steps``. ``checkpoint``: a file that is written on the way, from which the same call goes on, and removed at the end.
+    and ``steps``; ``observe`` is called after each of them, with its number, when ``mlp`` is as it is then. ``checkpoint``: a file that is written on the way, from which the same call goes on, and removed at the end.
 
     Raises PropagationError if steps, rates or batch_size are impossible, or the data do not fit the networks.
     """
@@ -203,6 +204,8 @@ def train(
     with _flushed_denormals():
         if state.step == 0:
             _evaluate(state, tools, list(range(n_nets)), 0)
+            if observe is not None:
+                observe(0)
         for end in ends:
             if end <= state.step:
                 continue
@@ -213,6 +216,8 @@ def train(
             if end in marks:
                 alive = [index for index, fate in enumerate(state.fate) if fate == "trained"]
                 _evaluate(state, tools, alive, marks.index(end))
+                if observe is not None:
+                    observe(end)
             if checkpoint is not None and end < steps and time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 save_tensors(checkpoint, state.tensors(), json.dumps({"key": key, "step": end, "fate": state.fate}))
                 saved = time.monotonic()

@@ -1,0 +1,11 @@
+from quasicrit.stages.learn import follow_training
+from quasicrit.stages.job import job
+
+with job(snakemake.log[0], dict(snakemake.params)) as details:
+    follow_training(
+        snakemake.params.follow,
+        snakemake.params.data,
+        snakemake.output.followed,
+        snakemake.params.seed,
+        details,
+    )

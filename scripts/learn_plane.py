@@ -1,0 +1,11 @@
+from quasicrit.stages.learn import learn_plane
+from quasicrit.stages.job import job
+
+with job(snakemake.log[0], dict(snakemake.params)) as details:
+    learn_plane(
+        snakemake.params.plane,
+        snakemake.params.data,
+        snakemake.output.learned,
+        snakemake.params.seed,
+        details,
+    )

@@ -1,0 +1,195 @@
+"""How should a deep network be initialised? A choice from theory alone, with its reasons, and an initialiser of torch modules."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from quasicrit.errors import AdviceError
+from quasicrit.networks import haar_orthogonal
+from quasicrit.theory import chi_1, critical_window, depth_ridge, edge_of_chaos, get_activation, j0, propagate, xi_c
+
+__all__ = ["Advice", "Method", "advise", "initialise_module", "methods"]
+
+Init = Literal["gaussian", "orthogonal"]
+_MODULES: dict[type[nn.Module], str] = {
+    nn.Tanh: "tanh",
+    nn.ReLU: "relu",
+    nn.LeakyReLU: "leaky_relu",
+    nn.GELU: "gelu",
+    nn.SiLU: "silu",
+}
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """An initialisation: weights of variance sigma_w²/fan-in (orthogonal: sigma_w is the gain), biases N(0, sigma_b²).
+
+    ``predicted``: m_depth, log_jacobian, susceptibility_depth, chi_1, xi_c of mean field there, None where there is none or it is
+    infinite, and window, the ± of sigma_w that L layers of N units cannot resolve. ``residual_scale``: factor of the last layer of
+    every residual branch, 1 without branches.
+    """
+
+    activation: str
+    depth: int
+    width: int
+    init: Init
+    sigma_w: float
+    sigma_b: float
+    residual_scale: float
+    explanation: str
+    predicted: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An initialisation that networks are compared under; ``init`` as in ``quasicrit.networks.initialise``."""
+
+    name: str
+    init: str
+    sigma_w: float
+    sigma_b: float
+
+
+def advise(
+    activation: str, depth: int, width: int, init: Init = "orthogonal", *, residual_blocks: int = 0
+) -> Advice:
+    """Choose an initialisation of ``depth`` hidden layers of ``width`` units from the theory of signals.
+
+    tanh and erf: orthogonal weights with the gain at the peak of chi_m(L) = ∂m_L/∂sigma_w, or Gaussian ones at J0(L), where the
+    mean squared singular value of the Jacobian is 1 over L layers; no biases. relu, leaky_relu, gelu, silu and linear have no peak
+    (the signal grows with sigma_w for ever): chi_1 = 1, taken over the L layers, which is J0(L) again. ``residual_blocks``: a
+    network whose blocks add their branch to what they were given; the last layer of each branch is scaled by 1/√blocks, so that
+    the sum of all branches has the strength of one.
+
+    Raises TheoryError for an unknown activation or depth, AdviceError for another ``init``, width or number of blocks.
+    """
+    act = get_activation(activation)
+    if init not in ("gaussian", "orthogonal"):
+        raise AdviceError(f"init = {init!r} is not known: choose gaussian or orthogonal.")
+    if not isinstance(width, int) or width < 2:
+        raise AdviceError(f"width = {width!r} is impossible: it must be a whole number from 2.")
+    if not isinstance(residual_blocks, int) or residual_blocks < 0:
+        raise AdviceError(f"residual_blocks = {residual_blocks!r} is impossible: it must be a whole number from 0.")
+    if act.saturating and init == "orthogonal":
+        sigma_w = depth_ridge(act, "m", depth, 0.0).sigma_w
+        reason = (
+            f"Orthogonal weights, which keep all directions alike, with the gain {sigma_w:.4f} at the peak of chi_m(L) = ∂m_L/∂sigma_w "
+            f"at L = {depth}: below it the signal dies on the way to the readout, above it gradients grow and inputs lose each other."
+        )
+    else:
+        sigma_w = 1.0 / act.slope if act.name == "linear" else j0(act, depth, 0.0)
+        kept = "lengths of gradients over all layers keep their size in the mean"
+        reason = f"sigma_w = {sigma_w:.4f}, where ln J²(L) = 0 at L = {depth}: {kept}."
+        if not act.saturating:
+            reason += f" {act.name} does not saturate, so that chi_m(L) has no peak, and chi_1 = 1 over the layers is the choice."
+        else:
+            reason += " Gaussian weights spread the singular values, so that the edge of chaos at this depth does better than the peak of chi_m(L)."
+    reason += " No biases: they are a field, which takes the network off its critical line."
+    end = propagate(act, sigma_w, 0.0, depth)
+    predicted = {
+        "m_depth": float(end.m[-1]),
+        "log_jacobian": float(end.log_jacobian),
+        "susceptibility_depth": float(end.susceptibility.m),
+        "chi_1": float(chi_1(act, sigma_w, 0.0)),
+        "xi_c": float(xi_c(act, sigma_w, 0.0)),
+        "window": critical_window(width, depth),
+    }
+    if not act.saturating and predicted["m_depth"] < 0.2:
+        reason += (
+            f" Its signal has no stable strength there: {predicted['m_depth']:.2g} of the input's is left at the last layer, so that a "
+            "network without norms or residual branches is fragile at this depth."
+        )
+    scale = 1.0 / math.sqrt(residual_blocks) if residual_blocks else 1.0
+    if residual_blocks:
+        reason += f" {residual_blocks} residual branches, each scaled by {scale:.4f}, add up to the strength of one."
+    known = {name: value if math.isfinite(value) else None for name, value in predicted.items()}
+    return Advice(act.name, depth, width, init, float(sigma_w), 0.0, scale, reason, known)
+
+
+def methods(activation: str, depth: int, width: int) -> tuple[Method, ...]:
+    """The usual initialisations and the advised ones, the advised orthogonal (where there is one) last.
+
+    PyTorch: what torch.nn.Linear draws. Glorot and Bengio 2010, uniform; LeCun et al. 1998, variance 1/fan-in; He et al. 2015
+    (Kaiming), 2/fan-in; the edge of chaos at sigma_b = .05 (Schoenholz et al. 2017); orthogonal of gain 1 (Saxe et al. 2014).
+    """
+    third = 1.0 / math.sqrt(3.0)
+    advised = {init: advise(activation, depth, width, init) for init in ("gaussian", "orthogonal")}
+    return (
+        Method("PyTorch default", "pytorch", third, third),
+        Method("Glorot", "glorot", 1.0, 0.0),
+        Method("LeCun", "gaussian", 1.0, 0.0),
+        Method("Kaiming", "gaussian", math.sqrt(2.0), 0.0),
+        Method("edge of chaos", "gaussian", edge_of_chaos(activation, 0.05), 0.05),
+        Method("orthogonal", "orthogonal", 1.0, 0.0),
+        *(Method(f"advised {init}", init, choice.sigma_w, choice.sigma_b) for init, choice in advised.items()),
+    )
+
+
+def initialise_module(
+    model: nn.Module,
+    *,
+    activation: str | None = None,
+    depth: int | None = None,
+    init: Init = "orthogonal",
+    residual: str | None = None,
+    seed: int = 0,
+) -> Advice:
+    """Initialise the linear and convolutional layers of ``model`` in place, as ``advise`` says, and return the advice.
+
+    ``activation``: found from the model's modules (Tanh, ReLU, LeakyReLU, GELU, SiLU) if they agree. ``depth``: the number of layers
+    less the readout, if it is not given. ``residual``: a pattern for the names of the last layer of each residual branch, as
+    "blocks.*.conv2"; those are scaled by 1/√(their number). The fan-in of a convolution is channels per group × kernel; its
+    weight is orthogonal as a matrix [out, fan-in]. Norms, embeddings and everything else stay as they are.
+
+    Raises AdviceError if there is nothing to initialise, or the activation is not found, ambiguous, or the pattern fits no layer.
+    """
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, _LAYERS)]
+    if not layers:
+        raise AdviceError("the model has no linear or convolutional layer, so there is nothing to initialise.")
+    for name, layer in layers:
+        if isinstance(layer.weight, nn.parameter.UninitializedParameter):
+            raise AdviceError(f"layer {name!r} has no shape yet: run the model once on a batch, then initialise it.")
+    if activation is None:
+        found = sorted({_MODULES[type(module)] for module in model.modules() if type(module) in _MODULES})
+        if len(found) != 1:
+            seen = f"its modules are {', '.join(found)}" if found else "none is among its modules"
+            raise AdviceError(f"the activation of the model is not clear ({seen}): give activation=.")
+        activation = found[0]
+    scaled = [name for name, _ in layers if residual is not None and fnmatch.fnmatchcase(name, residual)]
+    if residual is not None and not scaled:
+        raise AdviceError(
+            f"residual = {residual!r} fits the name of no layer; they are {', '.join(name for name, _ in layers[:6])}…"
+        )
+    hidden = layers[:-1] or layers
+    width = Counter(_matrix_shape(layer)[0] for _, layer in hidden).most_common(1)[0][0]
+    chosen = advise(
+        activation, depth if depth is not None else len(hidden), max(width, 2), init, residual_blocks=len(scaled)
+    )
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for name, layer in layers:
+            n_out, fan_in = _matrix_shape(layer)
+            if chosen.init == "orthogonal":
+                weight = haar_orthogonal(rng, n_out, fan_in) * math.sqrt(max(1.0, n_out / fan_in))
+            else:
+                weight = rng.standard_normal((n_out, fan_in)) / math.sqrt(fan_in)
+            weight *= chosen.sigma_w * (chosen.residual_scale if name in scaled else 1.0)
+            layer.weight.copy_(torch.from_numpy(weight).reshape(layer.weight.shape))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(chosen.sigma_b * rng.standard_normal(n_out)))
+    return chosen
+
+
+def _matrix_shape(layer: nn.Module) -> tuple[int, int]:
+    """Outputs and fan-in of a layer."""
+    weight = layer.weight
+    return int(weight.shape[0]), math.prod(weight.shape[1:])

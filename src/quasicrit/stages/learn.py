@@ -1,0 +1,267 @@
+"""Rules learn_plane, predict_learning, follow_training: which initialisations learn, what was known before, what learning moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from quasicrit.avalanches import detect, trajectory_medians
+from quasicrit.errors import TheoryError
+from quasicrit.learning import (
+    PREDICTORS,
+    fluctuation,
+    gradient_norm,
+    neural_persistence,
+    tangent_accuracy,
+    theory_predictors,
+)
+from quasicrit.networks import (
+    ImageData,
+    NetSpec,
+    Optimiser,
+    StackedMLP,
+    TrainingHistory,
+    forward_layers,
+    initialise,
+    load_task,
+    train,
+)
+from quasicrit.rng import generator
+from quasicrit.tables import SCHEMAS, write_table
+from quasicrit.theory import xi_c
+
+__all__ = ["follow_training", "learn_plane", "predict_learning"]
+
+
+def _load(params: Mapping[str, Any], seed: int) -> ImageData:
+    return load_task(params["task"], seed, params["folder"], params["sha256"])
+
+
+def _networks(
+    data: ImageData, points: Sequence[Sequence[float]], width: int, depth: int, seeds: int, seed: int
+) -> StackedMLP:
+    """Tanh networks with Gaussian weights, by point and then seed; a name says the point, so that runs share their networks."""
+    nets = [
+        NetSpec(f"{sigma_w}|{sigma_b}|{width}|{depth}", sigma_w, sigma_b, index)
+        for sigma_w, sigma_b in points
+        for index in range(seeds)
+    ]
+    return initialise(
+        nets,
+        input_dim=data.train_x.shape[1],
+        width=width,
+        depth=depth,
+        n_classes=data.n_classes,
+        activation="tanh",
+        init="gaussian",
+        root_seed=seed,
+    )
+
+
+def _speed(history: TrainingHistory, n_classes: int) -> np.ndarray:
+    """Mean over the steps of max(0, 1 − loss/ln classes): 0 for a network that never beats guessing, or has left."""
+    return np.maximum(0.0, 1.0 - np.nan_to_num(history.losses, nan=np.inf) / math.log(n_classes)).mean(1)
+
+
+def _run_cells(params: Mapping[str, Any], learning_rate: float) -> dict[str, Any]:
+    names = ("task", "width", "depth", "optimiser", "steps")
+    return {name: params[name] for name in names} | {"learning_rate": learning_rate}
+
+
+def learn_plane(
+    params: Mapping[str, Any], data: Mapping[str, Any], learned: Path | str, seed: int, details: Mapping[str, Any]
+) -> None:
+    """Train the points of one block at each learning rate; the same initial networks and batches at every rate.
+
+    ``params``: task, width, depth, optimiser, steps, seeds, learning_rate (list), batch_size, points [[sigma_w, sigma_b], …];
+    ``data``: folder and sha256 of a task that is read from files.
+    """
+    task = _load({**params, **data}, seed)
+    rows = []
+    for rate in params["learning_rate"]:
+        mlp = _networks(task, params["points"], params["width"], params["depth"], params["seeds"], seed)
+        history = train(
+            mlp,
+            task,
+            steps=params["steps"],
+            learning_rate=rate,
+            batch_size=min(params["batch_size"], len(task.train_y)),
+            root_seed=seed,
+            optimiser=Optimiser(params["optimiser"]),
+            checkpoint=Path(learned).with_suffix(f".{rate:g}.checkpoint"),
+        )
+        for net, accuracy, speed, fate in zip(
+            mlp.nets, history.accuracy[:, -1], _speed(history, task.n_classes), history.fate, strict=True
+        ):
+            rows.append(
+                {
+                    **_run_cells(params, rate),
+                    "sigma_w": net.sigma_w,
+                    "sigma_b": net.sigma_b,
+                    "seed": net.seed,
+                    "accuracy": accuracy,
+                    "speed": speed,
+                    "fate": fate,
+                }
+            )
+    write_table(learned, SCHEMAS["learned"], rows, details)
+
+
+def predict_learning(
+    params: Mapping[str, Any], data: Mapping[str, Any], predictors: Path | str, seed: int, details: Mapping[str, Any]
+) -> None:
+    """Every predictor at every point of one run, before training: theory, the infinite width, and the networks that will be trained.
+
+    ``params`` as for ``learn_plane``, with fluctuation_nets and kernel_samples.
+    """
+    task = _load({**params, **data}, seed)
+    width, depth = params["width"], params["depth"]
+    rows = []
+    for sigma_w, sigma_b in params["points"]:
+        mlp = _networks(task, [(sigma_w, sigma_b)], width, depth, params["seeds"], seed)
+        rng = generator(seed, "fluctuation", f"{sigma_w}|{sigma_b}|{width}|{depth}")
+        try:
+            values = theory_predictors("tanh", sigma_w, sigma_b, depth)
+        except TheoryError as error:
+            values, why = {}, str(error)
+        else:
+            why = "no derivative at the critical point"
+        values["N Var m"] = fluctuation("tanh", sigma_w, sigma_b, width, depth, params["fluctuation_nets"], rng)
+        values["gradient norm"] = float(gradient_norm(mlp, task).mean())
+        one = StackedMLP([w[:1] for w in mlp.weights], [b[:1] for b in mlp.biases], mlp.activation, mlp.nets[:1])
+        values["neural persistence"] = float(neural_persistence(one)[0])
+        for rate in params["learning_rate"]:
+            values["tangent kernel"] = tangent_accuracy(
+                "tanh", sigma_w, sigma_b, width, depth, task, rate, params["steps"], params["kernel_samples"]
+            )
+            for name in PREDICTORS:
+                value = values.get(name, math.nan)
+                absent = "the descent overflows" if name == "tangent kernel" else why
+                rows.append(
+                    {
+                        **_run_cells(params, rate),
+                        "sigma_w": sigma_w,
+                        "sigma_b": sigma_b,
+                        "predictor": name,
+                        "value": None if math.isnan(value) else value,
+                        "reason": absent if math.isnan(value) else "",
+                    }
+                )
+    write_table(predictors, SCHEMAS["predictors"], rows, details)
+
+
+def follow_training(
+    params: Mapping[str, Any], data: Mapping[str, Any], followed: Path | str, seed: int, details: Mapping[str, Any]
+) -> None:
+    """Where networks stand at some steps of their training: effective scales, susceptibility, Jacobian, xi_c, excursions.
+
+    ``params``: task, width, depth, sigma_w (list), sigma_b, seeds, learning_rate, marks (steps), images, batch_size.
+    """
+    task = _load({**params, **data}, seed)
+    points = [(sigma_w, params["sigma_b"]) for sigma_w in params["sigma_w"]]
+    mlp = _networks(task, points, params["width"], params["depth"], params["seeds"], seed)
+    images = task.test_x[: params["images"]]
+    rows = []
+
+    def observe(step: int) -> None:
+        for name, values in _state(mlp, images):
+            rows.extend(
+                {
+                    "task": params["task"],
+                    "width": params["width"],
+                    "depth": params["depth"],
+                    "sigma_w": net.sigma_w,
+                    "sigma_b": net.sigma_b,
+                    "net": net.seed,
+                    "step": step,
+                    "quantity": name,
+                    "value": float(value) if math.isfinite(value) else None,
+                }
+                for net, value in zip(mlp.nets, values, strict=True)
+            )
+
+    history = train(
+        mlp,
+        task,
+        steps=params["marks"][-1],
+        learning_rate=params["learning_rate"],
+        batch_size=min(params["batch_size"], len(task.train_y)),
+        root_seed=seed,
+        evaluate=params["marks"],
+        observe=observe,
+    )
+    for column, step in enumerate(history.accuracy_steps):
+        rows.extend(
+            {
+                "task": params["task"],
+                "width": params["width"],
+                "depth": params["depth"],
+                "sigma_w": net.sigma_w,
+                "sigma_b": net.sigma_b,
+                "net": net.seed,
+                "step": step,
+                "quantity": "test accuracy",
+                "value": float(value) if math.isfinite(value) else None,
+            }
+            for net, value in zip(mlp.nets, history.accuracy[:, column], strict=True)
+        )
+    write_table(followed, SCHEMAS["followed"], rows, details)
+
+
+def _scaled(mlp: StackedMLP, factor: float, dtype: torch.dtype = torch.float64) -> StackedMLP:
+    """The same networks in double precision with every weight matrix multiplied by ``factor``."""
+    return StackedMLP(
+        [w.to(dtype) * factor for w in mlp.weights], [b.to(dtype) for b in mlp.biases], mlp.activation, mlp.nets
+    )
+
+
+def _state(mlp: StackedMLP, images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Quantities of networks as they are now, [n_nets] each.
+
+    susceptibility: ∂m_L/∂ ln g over sigma_w at the start, all weights multiplied by g. log_jacobian: ln|δh|² gained per layer by a
+    small change of the input, in the mean over images and layers 1 … L. xi_c: of theory at the effective scales √(N Var W), √⟨b²⟩.
+    """
+    nets = len(mlp.nets)
+    hidden = torch.stack(mlp.weights[1:-1]).double()
+    sigma_w = (hidden.var(dim=(0, 2, 3), correction=0) * hidden.shape[3]).sqrt().numpy()
+    sigma_b = torch.stack(mlp.biases[:-1]).double().square().mean(dim=(0, 2)).sqrt().numpy()
+    layers = np.stack([x.numpy() for x in forward_layers(_scaled(mlp, 1.0), images)])
+    m = (layers**2).mean(3)
+    step = 5e-3
+    up, down = (
+        [x for x in forward_layers(_scaled(mlp, 1.0 + s), images)][-1].numpy() for s in (step, -step)
+    )
+    start = np.array([net.sigma_w for net in mlp.nets])
+    chi = ((up**2).mean((1, 2)) - (down**2).mean((1, 2))) / (2.0 * step) / start
+    small = 1e-5 * generator(0, "perturbation").standard_normal(images.shape)
+    apart = np.stack([x.numpy() for x in forward_layers(_scaled(mlp, 1.0), images + small)]) - layers
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = np.log((apart**2).sum(3))
+        log_jacobian = ((growth[-1] - growth[0]) / (len(layers) - 1)).mean(1)
+        y = np.log(m)
+    durations = []
+    for net in range(nets):
+        activity = np.ascontiguousarray(y[:, net].T)
+        if not np.isfinite(activity).all():
+            durations.append(math.nan)
+            continue
+        events = detect(activity, trajectory_medians(activity), first="include")
+        durations.append(float(events.duration.mean()) if len(events) else math.nan)
+    lengths = []
+    for w, b in zip(sigma_w, sigma_b):
+        try:
+            lengths.append(xi_c(mlp.activation, float(w), float(b)))
+        except TheoryError:
+            lengths.append(math.nan)
+    yield "effective sigma_w", sigma_w
+    yield "effective sigma_b", sigma_b
+    yield "m at the last layer", m[-1].mean(1)
+    yield "susceptibility", chi
+    yield "log_jacobian per layer", log_jacobian
+    yield "xi_c at the effective scales", np.array(lengths)
+    yield "mean duration", np.array(durations)

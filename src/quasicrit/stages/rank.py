@@ -1,0 +1,170 @@
+"""Rule rank_predictors: how well each predictor orders the outcomes, against the susceptibility, regime by regime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasicrit.errors import FitError
+from quasicrit.networks import load_task
+from quasicrit.rng import generator
+from quasicrit.statistics import compare_ranks, first_choice_regret
+from quasicrit.tables import SCHEMAS, read_table, write_table
+
+__all__ = ["rank_predictors"]
+
+_POINT = ["sigma_w", "sigma_b"]
+_RUN = ["task", "width", "depth", "optimiser", "learning_rate"]
+
+
+def rank_predictors(
+    params: Mapping[str, Any],
+    learned: Sequence[str],
+    predictors: Sequence[str],
+    ranking: Path | str,
+    contests: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Rank correlations, regrets, and the contest of every pair of predictors, in every regime.
+
+    ``params``: bias_split, chance_margin, resamples, and data: folder and sha256 by task.
+    """
+    outcomes = read_table(list(learned), SCHEMAS["learned"])
+    known = read_table(list(predictors), SCHEMAS["predictors"])
+    for frame in (outcomes, known):
+        for name in frame.select_dtypes("category"):
+            frame[name] = frame[name].astype("object")
+    names = list(dict.fromkeys(known["predictor"]))
+    floors = {}
+    for task, data in params["data"].items():
+        labels = load_task(task, seed, data["folder"], data["sha256"]).test_y
+        # Who always says the commonest class gets this share right; points below it and a margin are tied.
+        floors[task] = np.bincount(labels).max() / len(labels) + params["chance_margin"]
+    rank_rows: list[dict[str, Any]] = []
+    contest_rows: list[dict[str, Any]] = []
+    for label, values, scores, floor, biases in _regimes(outcomes, known, names, floors):
+        for kind, weak in (("all", None), ("weak", True), ("strong", False)):
+            inside = np.ones(len(biases), bool) if weak is None else (biases <= params["bias_split"]) == weak
+            for outcome in ("accuracy", "speed"):
+                cells = {**label, "biases": kind, "outcome": outcome}
+                _compare(
+                    cells,
+                    names,
+                    values[inside],
+                    scores[outcome][inside],
+                    floor if outcome == "accuracy" else 0.0,
+                    params["resamples"],
+                    generator(seed, "ranks", *map(str, cells.values())),
+                    rank_rows,
+                    contest_rows,
+                )
+    write_table(ranking, SCHEMAS["ranking"], rank_rows, details)
+    write_table(contests, SCHEMAS["contests"], contest_rows, details)
+
+
+def _regimes(
+    outcomes: pd.DataFrame, known: pd.DataFrame, names: Sequence[str], floors: Mapping[str, float]
+) -> Iterator[tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray], float, np.ndarray]]:
+    """Labels, predictors [n, P], outcomes [n, seeds], the tie of accuracies and sigma_b [n] of each run; of the best rate; pooled."""
+    scores = {
+        name: outcomes.pivot_table(index=[*_RUN, *_POINT], columns="seed", values=name, sort=True)
+        for name in ("accuracy", "speed")
+    }
+    values = known.pivot_table(index=[*_RUN, *_POINT], columns="predictor", values="value", dropna=False, sort=True)
+    # What no point has is missing from the pivot; infinite values stay.
+    values = values.reindex(index=scores["accuracy"].index, columns=list(names))
+
+    def parts(rows: pd.Index) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        return (
+            values.loc[rows].to_numpy(np.float64),
+            {name: frame.loc[rows].dropna(axis=1, how="all").to_numpy(np.float64) for name, frame in scores.items()},
+            rows.get_level_values("sigma_b").to_numpy(np.float64),
+        )
+
+    index = scores["accuracy"].index.to_frame(index=False)
+    for (task, width), both in index.groupby(["task", "width"], sort=True):
+        floor = floors[task]
+        for (depth, optimiser), run in both.groupby(["depth", "optimiser"], sort=True):
+            rates = sorted(run["learning_rate"].unique())
+            label = {"task": task, "width": int(width), "depth": int(depth), "optimiser": optimiser}
+            for rate in rates:
+                rows = pd.MultiIndex.from_frame(run[run["learning_rate"] == rate])
+                x, y, biases = parts(rows)
+                yield {**label, "learning_rate": f"{rate:g}"}, x, y, floor, biases
+            if len(rates) > 1:
+                mean = scores["accuracy"].mean(axis=1).loc[pd.MultiIndex.from_frame(run)]
+                best = mean.groupby(level=_POINT, sort=True).idxmax()
+                rows = pd.MultiIndex.from_tuples(best.tolist(), names=[*_RUN, *_POINT])
+                x, y, biases = parts(rows)
+                yield {**label, "learning_rate": "best"}, x, y, floor, biases
+        if len(both.groupby(["depth", "optimiser"])) > 1:
+            x, y, biases = parts(pd.MultiIndex.from_frame(both))
+            pooled = {"task": task, "width": int(width), "depth": 0, "optimiser": "pooled", "learning_rate": "own"}
+            yield pooled, x, y, floor, biases
+
+
+def _compare(
+    cells: Mapping[str, Any],
+    names: Sequence[str],
+    values: np.ndarray,
+    scores: np.ndarray,
+    floor: float,
+    resamples: int,
+    rng: np.random.Generator,
+    rank_rows: list[dict[str, Any]],
+    contest_rows: list[dict[str, Any]],
+) -> None:
+    """The rows of one regime. A point at which some predictor is null is left out for all, so that all are judged on the same."""
+    measured = ~np.isnan(values).all(0)
+    whole = ~np.isnan(values[:, measured]).any(1)
+    label = {**cells, "n_points": int(whole.sum())}
+    x, y = values[whole][:, measured].T, scores[whole]
+    reason = ""
+    try:
+        made = compare_ranks(x, y, floor=floor, n_resamples=resamples, rng=rng)
+    except FitError as error:
+        made, reason = None, str(error)
+    regret = error_of = np.full(len(x), np.nan)
+    if made is not None and np.isfinite(y).all() and y.shape[1] > 1:
+        regret, error_of = first_choice_regret(x, y)
+    position = {name: row for row, name in enumerate(np.array(names)[measured])}
+    for name in names:
+        row = position.get(name)
+        cell: dict[str, Any] = dict.fromkeys(
+            ("spearman", "spearman_low", "spearman_high", "kendall", "kendall_low", "kendall_high")
+        )
+        if made is not None and row is not None:
+            numbers = (made.spearman[row], *made.spearman_interval[row], made.kendall[row], *made.kendall_interval[row])
+            cell = {key: _null(number) for key, number in zip(cell, numbers)}
+        why = reason or ("it is null at every point" if row is None else "")
+        if not why and cell["spearman"] is None:
+            why = "the predictor or the outcome is the same at every point"
+        cell["regret"] = None if row is None else _null(regret[row])
+        cell["regret_error"] = None if row is None else _null(error_of[row])
+        rank_rows.append({**label, "predictor": name, **cell, "reason": why})
+    for name, one in position.items():
+        for rival, other in position.items():
+            if made is None or name == rival:
+                continue
+            low, high = made.difference_interval[one, other]
+            verdict = "none" if np.isnan(low) else "wins" if low > 0.0 else "loses" if high < 0.0 else "ties"
+            contest_rows.append(
+                {
+                    **label,
+                    "predictor": name,
+                    "rival": rival,
+                    "difference": _null(made.difference[one, other]),
+                    "ci_low": _null(low),
+                    "ci_high": _null(high),
+                    "outcome_of_contest": verdict,
+                }
+            )
+
+
+def _null(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
