@@ -1,5 +1,5 @@
-from quasicrit.stages.learn import follow_training
 from quasicrit.stages.job import job
+from quasicrit.stages.learn import follow_training
 
 with job(snakemake.log[0], dict(snakemake.params)) as details:
     follow_training(

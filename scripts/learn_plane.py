@@ -1,5 +1,5 @@
-from quasicrit.stages.learn import learn_plane
 from quasicrit.stages.job import job
+from quasicrit.stages.learn import learn_plane
 
 with job(snakemake.log[0], dict(snakemake.params)) as details:
     learn_plane(

@@ -1,5 +1,5 @@
-from quasicrit.stages.learn import predict_learning
 from quasicrit.stages.job import job
+from quasicrit.stages.learn import predict_learning
 
 with job(snakemake.log[0], dict(snakemake.params)) as details:
     predict_learning(

@@ -1,5 +1,5 @@
-from quasicrit.stages.rank import rank_predictors
 from quasicrit.stages.job import job
+from quasicrit.stages.rank import rank_predictors
 
 with job(snakemake.log[0], dict(snakemake.params)) as details:
     rank_predictors(
@@ -8,6 +8,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         list(snakemake.input.predictors),
         snakemake.output.ranking,
         snakemake.output.contests,
+        snakemake.output.lines,
         snakemake.params.seed,
         details,
     )

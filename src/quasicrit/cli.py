@@ -1,4 +1,4 @@
-"""The command ``quasicrit``: theory, detect, fit, crackling, collapse and classify, on one's own tables too.
+"""The command ``quasicrit``: theory, detect, fit, crackling, collapse, classify and advise, on one's own tables too.
 
 Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
 number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
@@ -104,6 +104,23 @@ def theory(
         line: Literal["edge_of_chaos", "ridge", "j0"] = "edge_of_chaos" if edge_of_chaos else "j0" if j0 else "ridge"
         made = line_report(line, activation, sigma_b, ridge, depth, m0)
     return _Shown(made, as_json, digits=8)
+
+
+@app.command()
+def advise(
+    depth: Annotated[int, typer.Option(min=1, max=_DEEPEST, help="L: hidden layers.", show_default=False)],
+    width: Annotated[int, typer.Option(min=2, help="N: units of a hidden layer.", show_default=False)],
+    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    init: Annotated[
+        Literal["gaussian", "orthogonal"], typer.Option(help="Distribution of the weights.")
+    ] = "orthogonal",
+    residual_blocks: Annotated[int, typer.Option(min=0, help="Blocks that add their branch to their input.")] = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """How to initialise a network of this depth: from theory alone, with what it predicts and why."""
+    from quasicrit.stages.advice_report import advice_report
+
+    return _Shown(advice_report(activation, depth, width, init, residual_blocks), as_json)
 
 
 @app.command()

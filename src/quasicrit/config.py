@@ -406,7 +406,9 @@ class Config(_Model):
         ):
             filed = [task for task in tasks if task not in _TEST_SAMPLES]
             if filed and self.data.folder is None:
-                raise ValueError(f"{key}: {filed[0]!r} is read from files: give data.folder, the folder that holds {filed[0]}/")
+                raise ValueError(
+                    f"{key}: {filed[0]!r} is read from files: give data.folder, the folder that holds {filed[0]}/"
+                )
         return self
 
     @model_validator(mode="after")

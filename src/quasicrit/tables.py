@@ -404,7 +404,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_SIGMAS,
         _field("seed", pa.int32(), "index of the network in its point"),
         _field("accuracy", pa.float64(), "share of test samples classified rightly at the end"),
-        _field("speed", pa.float64(), "mean over the steps of max(0, 1 − loss/ln classes), 0 from where a network left"),
+        _field(
+            "speed", pa.float64(), "mean over the steps of max(0, 1 − loss/ln classes), 0 from where a network left"
+        ),
         _field("fate", _TEXT, "trained, diverged or dead"),
     ),
     "predictors": _schema(

@@ -32,6 +32,7 @@ FIGURES = [
     "extended-1-confusion",
     "extended-2-definitions",
     "extended-3-initialisations",
+    "extended-4-along-training",
 ]
 FORMATS = ["pdf", "png", "svg"]
 

@@ -28,6 +28,7 @@ rule draw_figure:
             "{folder}/predictors/{path}", folder=RESULTS, path=PLANE_FILES
         ),
         ranking=f"{RESULTS}/predictors/ranking.parquet",
+        learning_lines=f"{RESULTS}/predictors/lines.parquet",
         followed=f"{RESULTS}/learned/followed.parquet",
         advice=[
             f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"

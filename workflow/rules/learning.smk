@@ -101,6 +101,7 @@ rule rank_predictors:
     output:
         ranking=f"{RESULTS}/predictors/ranking.parquet",
         contests=f"{RESULTS}/predictors/contests.parquet",
+        lines=f"{RESULTS}/predictors/lines.parquet",
     log:
         f"{RESULTS}/logs/rank_predictors/ranks.log",
     benchmark:

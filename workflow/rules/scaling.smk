@@ -88,6 +88,7 @@ rule judge_claims:
             "criteria": RUN.criteria.model_dump(),
             "tolerance": RUN.criteria.tolerance,
             "depth_shift": RUN.criteria.depth_shift,
+            "bias_split": RUN.learning.bias_split,
         },
         fingerprint=fingerprint("quasicrit.stages.judge"),
     message:

@@ -1,21 +1,35 @@
-"""The figures of a run, drawn from its tables alone: avalanches, phase diagram, scaling, classes."""
+"""The figures of a run, drawn from its tables alone: avalanches, phase diagram, scaling, classes, learning."""
 
 from __future__ import annotations
 
 from quasicrit.figures.avalanches import AvalancheTables, draw_avalanches
 from quasicrit.figures.classes import ConfusionTables, DefinitionTables, draw_confusion, draw_definitions
 from quasicrit.figures.finite_size_scaling import FiniteSizeTables, draw_finite_size_scaling
+from quasicrit.figures.learning import (
+    AdviceTables,
+    FollowedTables,
+    LearningTables,
+    draw_along_training,
+    draw_initialisations,
+    draw_learning,
+)
 from quasicrit.figures.phase_diagram import PhaseDiagramTables, draw_phase_diagram
 
 __all__ = [
+    "AdviceTables",
     "AvalancheTables",
     "ConfusionTables",
     "DefinitionTables",
     "FiniteSizeTables",
+    "FollowedTables",
+    "LearningTables",
     "PhaseDiagramTables",
+    "draw_along_training",
     "draw_avalanches",
     "draw_confusion",
     "draw_definitions",
     "draw_finite_size_scaling",
+    "draw_initialisations",
+    "draw_learning",
     "draw_phase_diagram",
 ]

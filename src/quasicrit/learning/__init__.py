@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quasicrit.learning.advisor import Advice, Method, advise, initialise_module, methods
+    from quasicrit.learning.advisor import Advice, Method, advise, methods
+    from quasicrit.learning.modules import initialise_module
     from quasicrit.learning.predictors import (
         MEASURED,
         PREDICTORS,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "advisor": ("Advice", "Method", "advise", "initialise_module", "methods"),
+    "advisor": ("Advice", "Method", "advise", "methods"),
+    "modules": ("initialise_module",),
     "predictors": (
         "MEASURED", "PREDICTORS", "THEORETICAL", "fluctuation", "gradient_norm", "neural_persistence", "tangent_accuracy",
         "theory_predictors",

@@ -34,8 +34,16 @@ _HOMES = {
     "matrices": ("torch_generator",),
     "propagation": ("Layers", "Replicas", "propagate"),
     "mlp": (
-        "NetSpec", "StackedMLP", "forward_layers", "haar_orthogonal", "initialise", "join", "load_networks", "predict", "save_networks",
-    ),  # fmt: skip
+        "NetSpec",
+        "StackedMLP",
+        "forward_layers",
+        "haar_orthogonal",
+        "initialise",
+        "join",
+        "load_networks",
+        "predict",
+        "save_networks",
+    ),
     "training": ("Optimiser", "TrainingHistory", "train"),
 }
 

@@ -201,7 +201,8 @@ def predict(mlp: StackedMLP, inputs: NDArray[np.float64]) -> NDArray[np.int64]:
     x = torch.tensor(inputs, dtype=mlp.weights[0].dtype).expand(CHUNK_NETS, -1, -1)
     classes = np.empty((len(mlp.nets), len(inputs)), np.int64)
     for nets, indices in chunks(range(len(mlp.nets))):
-        made = outputs(x, *([gather(p, indices) for p in stacked] for stacked in (mlp.weights, mlp.biases)), form)
+        weights, biases = ([gather(p, indices) for p in stacked] for stacked in (mlp.weights, mlp.biases))
+        made = outputs(x, weights, biases, form)
         found = torch.where(made.isfinite().all(2), made.argmax(2), -1)
         classes[nets.numpy()] = found[: len(nets)].numpy()
     return classes

@@ -65,11 +65,10 @@ def fetch_data(downloads: Sequence[Path | str], task: str, files: Sequence[Path 
     with tarfile.open(downloads[0], "r:gz") as archive:
         for member in archive:
             # Only the content of regular files is read, so that no path of the archive is ever written to.
-            file = wanted_names.get(Path(member.name).name) if member.isfile() else None
-            stream = archive.extractfile(member) if file is not None else None
-            if file is not None and stream is not None:
-                wanted_names.pop(Path(member.name).name)
-                with atomic_path(file) as temporary:
+            name = Path(member.name).name
+            stream = archive.extractfile(member) if member.isfile() and name in wanted_names else None
+            if stream is not None:
+                with atomic_path(wanted_names.pop(name)) as temporary:
                     temporary.write_bytes(stream.read())
     if wanted_names:
         raise TableError(f"the archive of {task} lacks {', '.join(wanted_names)}: it is not the binary version.")

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from quasicrit.figures import (
+    AdviceTables,
     AvalancheTables,
     ConfusionTables,
     DefinitionTables,
     FiniteSizeTables,
+    FollowedTables,
+    LearningTables,
     PhaseDiagramTables,
+    draw_along_training,
     draw_avalanches,
     draw_confusion,
     draw_definitions,
     draw_finite_size_scaling,
+    draw_initialisations,
+    draw_learning,
     draw_phase_diagram,
 )
 
@@ -26,9 +32,12 @@ __all__ = ["FIGURES", "draw_figure"]
 FIGURES: dict[str, tuple[type, Callable[[Any, Sequence[Path | str]], None]]] = {
     "figure-1-avalanches": (AvalancheTables, draw_avalanches),
     "figure-2-phase-diagram": (PhaseDiagramTables, draw_phase_diagram),
+    "figure-3-learning": (LearningTables, draw_learning),
     "figure-4-finite-size-scaling": (FiniteSizeTables, draw_finite_size_scaling),
     "extended-1-confusion": (ConfusionTables, draw_confusion),
     "extended-2-definitions": (DefinitionTables, draw_definitions),
+    "extended-3-initialisations": (AdviceTables, draw_initialisations),
+    "extended-4-along-training": (FollowedTables, draw_along_training),
 }
 
 

@@ -10,6 +10,13 @@ from typing import Any
 import pandas as pd
 
 from quasicrit.stages.class_summary import class_lines
+from quasicrit.stages.learning_summary import (
+    advice_claim,
+    advice_lines,
+    followed_lines,
+    prediction_claim,
+    prediction_lines,
+)
 from quasicrit.tables import SCHEMAS, atomic_path, read_table, write_table
 
 __all__ = ["judge_claims"]
@@ -30,8 +37,8 @@ def judge_claims(
 ) -> None:
     """Write the verdicts table and summary.md.
 
-    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, classes, point_verdicts,
-    definitions, confusion.
+    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice, classes,
+    point_verdicts, definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -44,17 +51,35 @@ def judge_claims(
         name: read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("classes", "point_verdicts", "definitions", "confusion")
     }
+    ranking, contests, followed, advice = (
+        read_table(list(inputs[name]), SCHEMAS[name]) for name in ("ranking", "contests", "followed", "advice")
+    )
     judged = [
         *_exponent_claim(exponents, controls),
         *_crackling_claim(exponents, controls, params["tolerance"]),
         *_ridge_claim(scaling, cutoffs),
+        *prediction_claim(contests, ranking),
         *_scaling_claim(scaling, survival, params["depth_shift"]),
+        *advice_claim(advice),
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
     with atomic_path(summary) as temporary:
         section = class_lines(points, **classes)
         definitions = _with_points(classes["definitions"], points)
-        text = _summary(judged, exponents, cutoffs, controls, learning, section, definitions, params)
+        learnt = [
+            "## P4. What predicts learning",
+            "",
+            *prediction_lines(contests, ranking, params["bias_split"]),
+            "",
+            "## P7. Initialisations compared",
+            "",
+            *advice_lines(advice),
+            "",
+            "## Does learning move the network?",
+            "",
+            *followed_lines(followed),
+        ]
+        text = _summary(judged, exponents, cutoffs, controls, learning, section, learnt, definitions, params)
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -337,6 +362,7 @@ def _summary(
     controls: pd.DataFrame,
     learning: pd.DataFrame,
     class_section: Sequence[str],
+    learnt: Sequence[str],
     definitions: pd.DataFrame,
     params: Mapping[str, Any],
 ) -> str:
@@ -371,6 +397,7 @@ def _summary(
             ]
             lines.append("")
     lines += ["## Universality classes and the evidence", "", *class_section, ""]
+    lines += [*learnt, ""]
     lines += ["## Controls, through the same code", ""]
     criteria = params["criteria"]
     lines += [

@@ -166,7 +166,7 @@ def follow_training(
     points = [(sigma_w, params["sigma_b"]) for sigma_w in params["sigma_w"]]
     mlp = _networks(task, points, params["width"], params["depth"], params["seeds"], seed)
     images = task.test_x[: params["images"]]
-    rows = []
+    rows: list[dict[str, Any]] = []
 
     def observe(step: int) -> None:
         for name, values in _state(mlp, images):
@@ -233,9 +233,7 @@ def _state(mlp: StackedMLP, images: np.ndarray) -> Iterator[tuple[str, np.ndarra
     layers = np.stack([x.numpy() for x in forward_layers(_scaled(mlp, 1.0), images)])
     m = (layers**2).mean(3)
     step = 5e-3
-    up, down = (
-        [x for x in forward_layers(_scaled(mlp, 1.0 + s), images)][-1].numpy() for s in (step, -step)
-    )
+    up, down = (list(forward_layers(_scaled(mlp, 1.0 + s), images))[-1].numpy() for s in (step, -step))
     start = np.array([net.sigma_w for net in mlp.nets])
     chi = ((up**2).mean((1, 2)) - (down**2).mean((1, 2))) / (2.0 * step) / start
     small = 1e-5 * generator(0, "perturbation").standard_normal(images.shape)

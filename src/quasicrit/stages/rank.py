@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasicrit.errors import FitError
+from quasicrit.errors import FitError, TheoryError
 from quasicrit.networks import load_task
 from quasicrit.rng import generator
 from quasicrit.statistics import compare_ranks, first_choice_regret
 from quasicrit.tables import SCHEMAS, read_table, write_table
+from quasicrit.theory import depth_ridge, edge_of_chaos, j0
 
 __all__ = ["rank_predictors"]
 
@@ -27,6 +28,7 @@ def rank_predictors(
     predictors: Sequence[str],
     ranking: Path | str,
     contests: Path | str,
+    lines: Path | str,
     seed: int,
     details: Mapping[str, Any],
 ) -> None:
@@ -65,6 +67,22 @@ def rank_predictors(
                 )
     write_table(ranking, SCHEMAS["ranking"], rank_rows, details)
     write_table(contests, SCHEMAS["contests"], contest_rows, details)
+    write_table(lines, SCHEMAS["lines"], list(_lines(outcomes)), details)
+
+
+def _lines(outcomes: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Edge of chaos, J0(L) and the peak of chi_m(L) against sigma_b, over the plane that was learnt."""
+    for at in np.linspace(outcomes["sigma_b"].min(), outcomes["sigma_b"].max(), 21):
+        bias = float(at)
+        cells = {"sigma_b": bias, "height": None}
+        yield {**cells, "line": "edge_of_chaos", "depth": 0, "sigma_w": edge_of_chaos("tanh", bias)}
+        for depth in sorted(set(outcomes["depth"])):
+            top = depth_ridge("tanh", "m", int(depth), bias)
+            yield {**cells, "line": "ridge_m", "depth": depth, "sigma_w": top.sigma_w, "height": top.susceptibility}
+            try:
+                yield {**cells, "line": "j0", "depth": depth, "sigma_w": j0("tanh", int(depth), bias)}
+            except TheoryError:
+                continue
 
 
 def _regimes(

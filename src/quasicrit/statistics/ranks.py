@@ -61,7 +61,8 @@ def _tau(x: NDArray[np.float32], y: NDArray[np.float32], times: Floats) -> Float
     weighted = (weights * y).ravel()
     rows = x.reshape(len(x), -1)
     with np.errstate(invalid="ignore"):
-        return (rows @ weighted) / np.sqrt((rows**2 @ weights.ravel()) * (weighted @ y.ravel()))
+        tau = (rows @ weighted) / np.sqrt((rows**2 @ weights.ravel()) * (weighted @ y.ravel()))
+    return tau.astype(np.float64)
 
 
 def compare_ranks(

@@ -76,7 +76,7 @@ def tangent_kernel(
         squares = _hermite_squares(act, q)
         rho = np.clip((sigma_w**2 * mean_product + sigma_b**2) / q, -1.0, 1.0)
         m = float(squares.sum())
-        mean_product = np.polynomial.polynomial.polyval(rho, squares)
+        mean_product = np.asarray(np.polynomial.polynomial.polyval(rho, squares), np.float64)
         slopes = np.polynomial.polynomial.polyval(rho, squares[1:] * np.arange(1, _ORDERS)) / q
         tangent = width * mean_product + 1.0 + sigma_w**2 * slopes * tangent
     return tangent
