@@ -305,7 +305,7 @@ class LearningPlane(_Model):
     width: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
     runs: Annotated[tuple[LearningRun, ...], Field(min_length=1)]
     batch_size: Count = 64
-    block_size: Positive = 1.5e11
+    block_size: Positive = 4e11
     bias_split: Positive = 0.1
     chance_margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
     fluctuation_nets: Annotated[int, Field(ge=2)] = 256

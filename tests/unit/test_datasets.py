@@ -172,7 +172,7 @@ def test_wrong_files_and_names_are_named(mnist: Path) -> None:
         load_task("mnist", 1, mnist)
     for name, folder, message in (
         ("imagenet", None, "'imagenet' is not known: choose one of digits, breast_cancer"),
-        ("mnist", None, "holds the files of mnist \\(train-images-idx3-ubyte"),
+        ("mnist", None, "holds mnist/ with the files \\(train-images-idx3-ubyte"),
         ("cifar10", mnist / "absent", "is not a folder"),
         ("wine", mnist, "needs no files"),
     ):

@@ -383,7 +383,106 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
         ]
         or {column: [] for column in SCHEMAS["scaling"].names},
     )
+    _learning(put)
     return paths
+
+
+def _learning(put: Any) -> None:
+    """Two runs of a task, its predictors and ranks, initialisations, and networks followed."""
+    runs = [
+        {"task": "digits", "width": N, "depth": depth, "optimiser": "sgd", "steps": 9, "learning_rate": rate}
+        for depth, rate in ((4, 0.1), (4, 0.2), (8, 0.1))
+    ]
+    plane = [{"sigma_w": w, "sigma_b": b} for w, b in itertools.product((0.9, 1.0, 1.5), (0.0, 0.1))]
+    names = ("chi_m(L)", "-|chi_1 - 1|", "tangent kernel")
+    put(
+        "learned",
+        [
+            {**run, **at, "seed": seed, "accuracy": at["sigma_w"] / 2, "speed": 0.5, "fate": "trained"}
+            for run, at, seed in itertools.product(runs, plane, range(2))
+        ],
+    )
+    put(
+        "predictors",
+        [
+            {**run, **at, "predictor": name, "value": at["sigma_w"], "reason": ""}
+            for run, at, name in itertools.product(runs, plane, names)
+        ],
+    )
+    ends = ("spearman", "spearman_low", "spearman_high", "kendall", "kendall_low", "kendall_high")
+    put(
+        "ranking",
+        [
+            {
+                **{key: run[key] for key in ("task", "width", "depth", "optimiser")},
+                "learning_rate": f"{run['learning_rate']:g}",
+                "biases": biases,
+                "outcome": "accuracy",
+                "n_points": 6,
+                "predictor": name,
+                **dict(zip(ends, (0.5, 0.4, 0.6, 0.5, 0.4, 0.6))),
+                "regret": None,
+                "regret_error": None,
+                "reason": "",
+            }
+            for run, biases, name in itertools.product(runs, ("all", "weak", "strong"), names)
+        ],
+    )
+    put(
+        "learning_lines",
+        [
+            {"line": line, "sigma_b": b, "depth": depth, "sigma_w": 1.1 + b, "height": None}
+            for line, depths in (("edge_of_chaos", (0,)), ("ridge_m", (4, 8)), ("j0", (4, 8)))
+            for depth, b in itertools.product(depths, (0.0, 0.05, 0.1))
+        ],
+        "lines",
+    )
+    put(
+        "advice",
+        [
+            {
+                **run,
+                "method": method,
+                "init": "gaussian",
+                "sigma_w": 1.0,
+                "sigma_b": 0.0,
+                "rate_at_edge": False,
+                "seeds": 5,
+                "accuracy": 0.8,
+                "ci_low": 0.7,
+                "ci_high": 0.9,
+                **dict.fromkeys(("difference", "difference_low", "difference_high"), 0.1),
+                "verdict": verdict,
+            }
+            for run in runs[1:]
+            for method, verdict in (("Glorot", "better"), ("advised orthogonal", "reference"))
+        ],
+    )
+    quantities = (
+        "test accuracy",
+        "effective sigma_w",
+        "log_jacobian per layer",
+        "susceptibility",
+        "xi_c at the effective scales",
+        "mean duration",
+    )
+    put(
+        "followed",
+        [
+            {
+                "task": "digits",
+                "width": N,
+                "depth": 4,
+                "sigma_w": w,
+                "sigma_b": 0.05,
+                "net": net,
+                "step": step,
+                "quantity": quantity,
+                "value": 1.0 + 0.1 * net,
+            }
+            for w, net, step, quantity in itertools.product((0.9, 1.2), range(2), (0, 5, 9), quantities)
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
