@@ -81,7 +81,7 @@ OUTSIDE := torch triton $(addprefix cuda-,bindings pathfinder toolkit) $(addpref
 	cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
 lock: setup
 	cd envs && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		$(addprefix --no-emit-package ,$(OUTSIDE)) --group ../pyproject.toml:dev --extra slurm ../pyproject.toml -o lock.txt
+		$(addprefix --no-emit-package ,$(OUTSIDE)) --group ../pyproject.toml:dev --extra slurm --extra fetch ../pyproject.toml -o lock.txt
 	$(BIN)/python -m tests.make_conda_yaml
 
 schema: setup

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from quasicrit.errors import TableError
-from quasicrit.stages import fetch
 from quasicrit.stages.fetch import SOURCES, fetch_data, fetched_files
 
 
@@ -21,9 +20,8 @@ def archive(path: Path, names: list[str]) -> None:
             made.addfile(info, io.BytesIO(content))
 
 
-def pin(monkeypatch: pytest.MonkeyPatch, task: str, paths: list[Path]) -> None:
-    made = {url: hashlib.sha256(path.read_bytes()).hexdigest() for url, path in zip(SOURCES[task], paths)}
-    monkeypatch.setitem(fetch.SOURCES, task, made)
+def pinned(task: str, paths: list[Path]) -> dict[str, str]:
+    return {url: hashlib.sha256(path.read_bytes()).hexdigest() for url, path in zip(SOURCES[task], paths)}
 
 
 def test_every_source_is_pinned() -> None:
@@ -32,13 +30,12 @@ def test_every_source_is_pinned() -> None:
         assert fetched_files(task)
 
 
-def test_verified_files_get_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verified_files_get_their_names(tmp_path: Path) -> None:
     downloads = [tmp_path / f"d{index}" for index in range(4)]
     for path in downloads:
         path.write_text(path.name)
-    pin(monkeypatch, "mnist", downloads)
     files = [tmp_path / "out" / name for name in fetched_files("mnist")]
-    fetch_data(downloads, "mnist", files)
+    fetch_data(downloads, "mnist", pinned("mnist", downloads), files)
     assert [path.read_text() for path in files] == ["d0", "d1", "d2", "d3"]
 
 
@@ -50,20 +47,18 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None
     with pytest.raises(
         TableError, match=r"train-images-idx3-ubyte\.gz gave a file with the SHA-256 .* not the published one"
     ):
-        fetch_data(downloads, "mnist", files)
+        fetch_data(downloads, "mnist", SOURCES["mnist"], files)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_archive_gives_its_files_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_gives_its_files_and_nothing_else(tmp_path: Path) -> None:
     packed = tmp_path / "packed.tar.gz"
     wanted = list(fetched_files("cifar10"))
     archive(packed, [*(f"cifar-10-batches-bin/{name}" for name in wanted), "../escaped.bin", "readme.html"])
-    pin(monkeypatch, "cifar10", [packed])
     files = [tmp_path / "out" / name for name in wanted]
-    fetch_data([packed], "cifar10", files)
+    fetch_data([packed], "cifar10", pinned("cifar10", [packed]), files)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(wanted)
     assert not (tmp_path / "escaped.bin").exists()
     archive(packed, [f"cifar-10-batches-bin/{name}" for name in wanted[1:]])
-    pin(monkeypatch, "cifar10", [packed])
     with pytest.raises(TableError, match=r"lacks data_batch_1\.bin"):
-        fetch_data([packed], "cifar10", [tmp_path / "other" / name for name in wanted])
+        fetch_data([packed], "cifar10", pinned("cifar10", [packed]), [tmp_path / "other" / name for name in wanted])

@@ -27,9 +27,9 @@ rule draw_figure:
         predictors=expand(
             "{folder}/predictors/{path}", folder=RESULTS, path=PLANE_FILES
         ),
-        ranking=f"{RESULTS}/predictors/ranking.parquet",
-        learning_lines=f"{RESULTS}/predictors/lines.parquet",
-        followed=f"{RESULTS}/learned/followed.parquet",
+        ranking=f"{RESULTS}/ranking/ranking.parquet",
+        learning_lines=f"{RESULTS}/ranking/lines.parquet",
+        followed=f"{RESULTS}/followed/followed.parquet",
         advice=[
             f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
             for task, depth in COMPARED

@@ -69,7 +69,7 @@ rule follow_training:
     input:
         data=data_files(RUN.learning.tasks[0]),
     output:
-        followed=f"{RESULTS}/learned/followed.parquet",
+        followed=f"{RESULTS}/followed/followed.parquet",
     log:
         f"{RESULTS}/logs/follow_training/followed.log",
     benchmark:
@@ -99,9 +99,9 @@ rule rank_predictors:
         ),
         data=data_files(*RUN.learning.tasks),
     output:
-        ranking=f"{RESULTS}/predictors/ranking.parquet",
-        contests=f"{RESULTS}/predictors/contests.parquet",
-        lines=f"{RESULTS}/predictors/lines.parquet",
+        ranking=f"{RESULTS}/ranking/ranking.parquet",
+        contests=f"{RESULTS}/ranking/contests.parquet",
+        lines=f"{RESULTS}/ranking/lines.parquet",
     log:
         f"{RESULTS}/logs/rank_predictors/ranks.log",
     benchmark:
@@ -182,6 +182,7 @@ if RUN.data.fetch:
                 runtime=minutes(60),
             params:
                 task=fetched,
+                sources=SOURCES[fetched],
                 fingerprint=fingerprint("quasicrit.stages.fetch"),
             message:
                 f"Fetching {fetched}"

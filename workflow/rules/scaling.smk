@@ -57,9 +57,9 @@ rule judge_claims:
             width=RUN.training.width,
             depth=RUN.training.depth,
         ),
-        ranking=f"{RESULTS}/predictors/ranking.parquet",
-        contests=f"{RESULTS}/predictors/contests.parquet",
-        followed=f"{RESULTS}/learned/followed.parquet",
+        ranking=f"{RESULTS}/ranking/ranking.parquet",
+        contests=f"{RESULTS}/ranking/contests.parquet",
+        followed=f"{RESULTS}/followed/followed.parquet",
         advice=[
             f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
             for task, depth in COMPARED

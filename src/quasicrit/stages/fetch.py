@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quasicrit.errors import TableError
@@ -41,13 +41,15 @@ def fetched_files(task: str) -> tuple[str, ...]:
     return _CIFAR_MEMBERS if task == "cifar10" else tuple(url.rsplit("/", 1)[1] for url in SOURCES[task])
 
 
-def fetch_data(downloads: Sequence[Path | str], task: str, files: Sequence[Path | str]) -> None:
-    """Verify ``downloads``, in the order of ``SOURCES[task]``, and put them, or what an archive holds, at ``files``.
+def fetch_data(
+    downloads: Sequence[Path | str], task: str, sources: Mapping[str, str], files: Sequence[Path | str]
+) -> None:
+    """Verify ``downloads`` by ``sources`` (address → SHA-256, in their order), and put them, or what an archive holds, at ``files``.
 
     Raises TableError for a download whose SHA-256 is not the pinned one, or an archive without the files that it should hold.
     """
     contents = []
-    for path, (url, wanted) in zip(map(Path, downloads), SOURCES[task].items(), strict=True):
+    for path, (url, wanted) in zip(map(Path, downloads), sources.items(), strict=True):
         content = path.read_bytes()
         found = hashlib.sha256(content).hexdigest()
         if found != wanted:
