@@ -101,11 +101,11 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
     shown = [runs[0], runs[min(1, len(runs) - 1)]]
     with journal_style():
         fig = new_figure(150)
-        grid = fig.add_gridspec(2, 12, height_ratios=[1.0, 1.35])
-        tops = [fig.add_subplot(grid[0, start : start + 4]) for start in (0, 4, 8)]
+        outer = fig.add_gridspec(2, 1, height_ratios=[1.0, 1.4])
+        tops = [fig.add_subplot(cell) for cell in outer[0].subgridspec(1, 3)]
         for panel, (ax, (key, rows)) in enumerate(zip(tops, shown)):
             mesh = _map(ax, rows, lines, int(key[0]))
-            letter(ax, "ab"[panel], f"{_name(task)}, N = {smallest}, L = {key[0]}, {_optimiser(key[1])}")
+            letter(ax, "ab"[panel], f"{_name(task)}, L = {key[0]}, {_optimiser(key[1])}")
             if panel == 0:
                 ax.set_ylabel("$\\sigma_b$")
                 legend(ax, loc="upper right", facecolor="#555555", frameon=True, labelcolor="white", framealpha=0.7)
@@ -113,21 +113,21 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
                 fig.colorbar(mesh, ax=ax, label="test accuracy", pad=0.02)
         key, rows = shown[1]
         _failure(tops[2], rows, predictors, key)
-        letter(tops[2], "c", f"{_name(task)}, L = {key[0]}: susceptibility and accuracy")
-        bottom = [fig.add_subplot(grid[1, 0:7]), fig.add_subplot(grid[1, 7:12])]
+        letter(tops[2], "c", f"{_name(task)}, L = {key[0]}, by σ$_b$")
+        bottom = [fig.add_subplot(cell) for cell in outer[1].subgridspec(1, 2)]
         regimes = list(ranking[ranking["width"] == smallest].groupby(["task", "depth", "optimiser"], sort=True))
         regimes = [(k, r) for k, r in regimes if k[1] > 0]
         split = learned["sigma_b"]
         for panel, (ax, kind) in enumerate(zip(bottom, ("weak", "strong"))):
             _ranking(ax, regimes, kind, labelled=panel == 0)
             letter(ax, "de"[panel], f"{kind} biases")
-        legend(bottom[1], loc="lower left")
+        legend(bottom[0], loc="upper left")
         seeds = ", ".join(f"{r['seed'].nunique()} (L = {k[0]})" for k, r in shown)
         caption(
             fig,
-            f"Networks a point: {seeds}. c: bars are standard errors over networks. d, e: Spearman's rho with accuracy at one learning rate (filled: "
-            "highest of several, if there are), chance-level accuracies tied; bars are 95 % intervals, points and seeds resampled. "
-            f"{split.nunique()} values of σ_b; weak: up to the declared split.",
+            f"N = {smallest}; networks a point: {seeds}. c: bars are standard errors over networks. d, e: Spearman's rho with accuracy at the run's learning rate "
+            "(at the best of several at each point), chance-level accuracies tied; bars are 95 % intervals, points and seeds resampled. "
+            f"{split.nunique()} values of σ$_b$; weak: up to the declared split.",
         )
         save(fig, outputs)
 
@@ -271,8 +271,8 @@ _FOLLOWED = {
     "effective sigma_w": "√(N Var W)",
     "log_jacobian per layer": "ln |δh|² gained per layer",
     "susceptibility": "∂m$_L$/∂ln g / σ$_w$",
-    "xi_c at the effective scales": "ξ$_c$ at the effective scales (layers)",
-    "mean duration": "mean duration of excursions (layers)",
+    "xi_c at the effective scales": "ξ$_c$, effective scales (layers)",
+    "mean duration": "mean duration (layers)",
 }
 
 
@@ -298,17 +298,15 @@ def draw_along_training(tables: FollowedTables, outputs: Sequence[Path | str]) -
                 )
             if quantity == "log_jacobian per layer":
                 ax.axhline(0.0, color=GREY, lw=0.6, zorder=-1)
-            if quantity.startswith("xi_c"):
-                ax.set_yscale("log")
             ax.set_xticks(np.arange(len(steps)), [f"{s}" for s in steps])
             ax.set_xlabel("optimiser steps")
             ax.set_ylabel(label)
             letter(ax, "abcdef"[panel])
-        legend(axes[0], title="$\\sigma_w$ at the start", title_fontsize=6, loc="center right")
+        legend(axes[1], title="$\\sigma_w$ at the start", title_fontsize=6, loc=(0.03, 0.66), ncols=3)
         row = followed.iloc[0]
         nets = followed.groupby("sigma_w")["net"].nunique().max()
         caption(
             fig,
-            f"{_name(row.task)}, N = {row.width}, L = {row.depth}, σ_b = {row.sigma_b:g}, {nets} networks a point; bars are standard errors. c: 0 is the edge of chaos, measured.",
+            f"{_name(row.task)}, N = {row.width}, L = {row.depth}, σ$_b$ = {row.sigma_b:g}, {nets} networks a point; bars are standard errors. c: 0 is the edge of chaos, measured.",
         )
         save(fig, outputs)
