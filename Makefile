@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper resume test lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures paper initialisations resume test lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -37,6 +37,11 @@ $(VENV)/.ready: envs/lock.txt pyproject.toml
 
 paper: setup
 	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper
+
+# The table of docs/initialisation.md: tuned learning rates at four depths, two tasks.
+initialisations: setup
+	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper -- initialisations
+	@echo "The table: results/paper/initialisations/table.md"
 
 # After a crash or kill -9: take away the lock that the dead run left, and go on where it stopped.
 resume: setup

@@ -25,6 +25,7 @@ include: "workflow/rules/figures.smk"
 localrules:
     all,
     figures,
+    initialisations,
 
 
 rule all:
@@ -39,7 +40,13 @@ rule all:
         f"{RESULTS}/summary.md",
         f"{RESULTS}/verdicts.parquet",
         f"{RESULTS}/points.parquet",
+        f"{RESULTS}/initialisations/table.md",
         UNIT_FILES,
+
+
+rule initialisations:
+    input:
+        f"{RESULTS}/initialisations/table.md",
 
 
 rule figures:

@@ -69,6 +69,44 @@ def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
     return call
 
 
+# advise ----------------------------------------------------------------------------------------------------
+
+
+def test_advise_orthogonal_has_a_gain(run: Run) -> None:
+    made = run("advise", "--depth", 30, "--width", 64)
+    # PHYSICS.md, section 4: the peak of chi_m(30) at sigma_b = 0.
+    assert made["gain"] == pytest.approx(1.08314, abs=2e-5)
+    assert (made["init"], made["sigma_b"]) == ("orthogonal", 0.0)
+    assert "sigma_w" not in made
+    assert set(made["predicted"]) == {"m_depth", "log_jacobian", "susceptibility_depth", "chi_1", "xi_c", "window"}
+    assert "peak of chi_m(L)" in made["explanation"]
+
+
+def test_advise_gaussian_relu_and_residual(run: Run) -> None:
+    made = run(
+        "advise", "--depth", 50, "--width", 64, "--activation", "relu", "--init", "gaussian", "--residual-blocks", 16
+    )
+    assert made["sigma_w"] == pytest.approx(2**0.5)
+    assert made["residual_scale"] == 0.25
+    assert made["predicted"]["xi_c"] is None
+    assert made["reasons"] == {"predicted.xi_c": "infinite"}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--width", 64), "--depth"),
+        (("--depth", 0, "--width", 64), "--depth"),
+        (("--depth", 3, "--width", 1), "--width"),
+        (("--depth", 3, "--width", 8, "--activation", "swish"), "'swish' is not known: choose one of tanh"),
+        (("--depth", 3, "--width", 8, "--init", "uniform"), "'uniform'"),
+        (("--depth", 3, "--width", 8, "--residual-blocks", -1), "--residual-blocks"),
+    ],
+)
+def test_advise_refuses(refuse: Refuse, args: tuple[object, ...], said: str) -> None:
+    assert said in refuse("advise", *args)
+
+
 # theory ----------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +202,7 @@ def test_theory_refuses(refuse: Refuse, args: tuple[object, ...], said: tuple[st
 
 @pytest.mark.parametrize("args", [(), ("verdict",)])
 def test_no_such_subcommand(refuse: Refuse, args: tuple[str, ...]) -> None:
-    assert "theory, detect, fit, crackling, collapse, classify" in refuse(*args)
+    assert "theory, advise, detect, fit, crackling, collapse, classify" in refuse(*args)
 
 
 # detect ----------------------------------------------------------------------------------------------------

@@ -154,6 +154,31 @@ rule compare_initialisations:
         "../../scripts/compare_initialisations.py"
 
 
+rule tabulate_initialisations:
+    input:
+        advice=[
+            f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
+            for task, depth in COMPARED
+        ],
+    output:
+        table=f"{RESULTS}/initialisations/table.md",
+    log:
+        f"{RESULTS}/logs/tabulate_initialisations.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_initialisations.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        fingerprint=fingerprint("quasicrit.stages.learning_summary"),
+    message:
+        "Initialisations compared: the table"
+    script:
+        "../../scripts/tabulate_initialisations.py"
+
+
 if RUN.data.fetch:
 
     storage:

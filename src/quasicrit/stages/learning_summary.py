@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["advice_claim", "advice_lines", "followed_lines", "prediction_claim", "prediction_lines"]
+from quasicrit.tables import SCHEMAS, atomic_path, read_table
+
+__all__ = [
+    "advice_claim",
+    "advice_lines",
+    "followed_lines",
+    "prediction_claim",
+    "prediction_lines",
+    "tabulate_initialisations",
+]
 
 CHAMPION = "chi_m(L)"
 RIVALS = ("-|chi_1 - 1|", "log xi_c", "-|ln J²(L)|", "-|sigma_w - sigma_EOC|", "-distance to (1, 0)")
@@ -205,6 +215,14 @@ def advice_lines(advice: pd.DataFrame) -> list[str]:
             cells.append(f"{text} at {row.learning_rate:g}{'*' if row.rate_at_edge else ''}")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
+
+
+def tabulate_initialisations(advice: Sequence[str], table: Path | str) -> None:
+    """Write the table of initialisations alone, as text: for a run of that part of the workflow."""
+    with atomic_path(table) as temporary:
+        temporary.write_text(
+            "\n".join(advice_lines(read_table(list(advice), SCHEMAS["advice"]))) + "\n", encoding="utf-8"
+        )
 
 
 def _value(number: Any) -> float | None:
