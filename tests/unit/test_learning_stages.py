@@ -116,6 +116,9 @@ def test_contests_mirror_each_other_and_are_told(plane: dict[str, Path]) -> None
     assert {row["claim"] for row in rows} == {"P4"}
     text = "\n".join(prediction_lines(contests, ranking, 0.1))
     assert "| wine, N = 12, L = 4, sgd, rate best, all biases | 7 |" in text
+    # Every row has as many cells as the head: the bars of |chi_1 - 1| end none.
+    table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
 
 
 def test_lines_are_those_of_the_theory(plane: dict[str, Path]) -> None:

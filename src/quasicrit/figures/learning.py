@@ -102,7 +102,8 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
     with journal_style():
         fig = new_figure(150)
         outer = fig.add_gridspec(2, 1, height_ratios=[1.0, 1.4])
-        tops = list(outer[0].subgridspec(1, 3).subplots())
+        upper, lower = outer[0].subgridspec(1, 3), outer[1].subgridspec(1, 2)
+        tops = [fig.add_subplot(upper[index]) for index in range(3)]
         for panel, (ax, (key, rows)) in enumerate(zip(tops, shown)):
             mesh = _map(ax, rows, lines, int(key[0]))
             letter(ax, "ab"[panel], f"{_name(task)}, L = {key[0]}, {_optimiser(key[1])}")
@@ -114,7 +115,7 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
         key, rows = shown[1]
         _failure(tops[2], rows, predictors, key)
         letter(tops[2], "c", f"{_name(task)}, L = {key[0]}, by σ$_b$")
-        bottom = list(outer[1].subgridspec(1, 2).subplots())
+        bottom = [fig.add_subplot(lower[index]) for index in range(2)]
         regimes = list(ranking[ranking["width"] == smallest].groupby(["task", "depth", "optimiser"], sort=True))
         regimes = [(k, r) for k, r in regimes if k[1] > 0]
         split = learned["sigma_b"]

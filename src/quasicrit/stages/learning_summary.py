@@ -81,7 +81,7 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
         "draws for both; bold: the interval excludes 0.",
         "",
         "| regime | points | rho of chi_m(L) | "
-        + " | ".join(f"less {rival}" for rival in RIVALS)
+        + " | ".join(f"less {_cell(rival)}" for rival in RIVALS)
         + " | best predictor | regret of chi_m(L) |",
         "|---|---|---|" + "---|" * (len(RIVALS) + 2),
     ]
@@ -106,7 +106,7 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
         regret = "–" if pd.isna(mine.regret) else f"{mine.regret:.3f} ± {mine.regret_error:.3f}"
         lines.append(
             f"| {_regime(mine)} | {mine.n_points} | {mine.spearman:.2f} ({mine.spearman_low:.2f} to {mine.spearman_high:.2f}) | "
-            f"{' | '.join(cells)} | {top['predictor']} ({top['spearman']:.2f}) | {regret} |"
+            f"{' | '.join(cells)} | {_cell(top['predictor'])} ({top['spearman']:.2f}) | {regret} |"
         )
     speed = ranking[(ranking["outcome"] == "speed") & (ranking["predictor"] == CHAMPION) & ranking["spearman"].notna()]
     if len(speed):
@@ -223,6 +223,11 @@ def tabulate_initialisations(advice: Sequence[str], table: Path | str) -> None:
         temporary.write_text(
             "\n".join(advice_lines(read_table(list(advice), SCHEMAS["advice"]))) + "\n", encoding="utf-8"
         )
+
+
+def _cell(name: Any) -> str:
+    """A name within a table of Markdown, where a bar would end the cell."""
+    return str(name).replace("|", "\\|")
 
 
 def _value(number: Any) -> float | None:
