@@ -37,6 +37,9 @@ def test_values_of_the_theory() -> None:
     end = propagate("tanh", 1.2, 0.1, 30)
     assert made["chi_m(L)"] == pytest.approx(float(end.susceptibility.m))
     assert made["-|ln J²(L)|"] == pytest.approx(-abs(float(end.log_jacobian)))
+    step = 1e-5
+    above, below = (propagate("tanh", 1.2 + s, 0.1, 30).q[-1] ** 0.5 for s in (step, -step))
+    assert made["chi_sqrt_q(L)"] == pytest.approx((above - below) / (2 * step), rel=1e-5)
     assert made["log xi_c"] == pytest.approx(math.log(xi_c("tanh", 1.2, 0.1)))
     # PHYSICS: chi_1 = 1.00289730 there, the edge of chaos at 1.19340073.
     assert made["-|chi_1 - 1|"] == pytest.approx(-0.00289730, abs=1e-7)

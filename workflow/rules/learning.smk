@@ -180,6 +180,12 @@ rule tabulate_initialisations:
 
 
 if RUN.data.fetch:
+    if find_spec("snakemake_storage_plugin_http") is None:
+        print(
+            'data.fetch = true needs the storage plugin for HTTP: pip install "quasicrit[fetch]", or set data.fetch to false.',
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
     storage:
         provider="http",

@@ -40,6 +40,7 @@ _LABELS = {
     "chi_m(L)": "$\\chi_m(L)$",
     "chi_rms(L)": "$\\chi_{rms}(L)$",
     "chi_abs(L)": "$\\chi_{|x|}(L)$",
+    "chi_sqrt_q(L)": "$\\chi_{\\sqrt{q}}(L)$",
     "chi_m": "$\\chi_m$, stationary",
     "-|chi_1 - 1|": "$-|\\chi_1-1|$",
     "log xi_c": "ln $\\xi_c$",

@@ -42,6 +42,7 @@ PREDICTORS = {
     "chi_m(L)": "∂m_L/∂sigma_w from m_0 = 1, mean field at finite depth",
     "chi_rms(L)": "∂√m_L/∂sigma_w, the same",
     "chi_abs(L)": "∂E|x_L|/∂sigma_w, the same",
+    "chi_sqrt_q(L)": "∂√q_L/∂sigma_w, of the pre-activations, the same; it has no peak",
     "chi_m": "∂m*/∂sigma_w, stationary",
     "-|chi_1 - 1|": "closeness to the edge of chaos, by chi_1",
     "log xi_c": "correlation length (Schoenholz et al. 2017, arXiv:1611.01232)",
@@ -56,8 +57,8 @@ PREDICTORS = {
     "neural persistence": "Rieck et al. 2019, arXiv:1812.09764, at initialisation",
     "tangent kernel": "accuracy of the infinite-width network after the same steps of full-batch descent",
 }
-THEORETICAL = tuple(PREDICTORS)[:12]
-MEASURED = tuple(PREDICTORS)[12:]
+THEORETICAL = tuple(PREDICTORS)[:13]
+MEASURED = tuple(PREDICTORS)[13:]
 
 
 def theory_predictors(activation: str, sigma_w: float, sigma_b: float, depth: int) -> dict[str, float]:
@@ -68,12 +69,14 @@ def theory_predictors(activation: str, sigma_w: float, sigma_b: float, depth: in
     act = get_activation(activation)
     end = propagate(act, sigma_w, sigma_b, depth)
     chi, log_jacobian = float(end.susceptibility.m), float(end.log_jacobian)
+    q_slope = 2.0 * sigma_w * end.m[-2] + sigma_w**2 * end.m_slope[-2]
     length = xi_c(act, sigma_w, sigma_b)
     reach = min(1.0, 6.0 * length / depth)
     values = (
         chi,
         float(end.susceptibility.rms),
         float(end.susceptibility.abs),
+        float(q_slope / (2.0 * np.sqrt(end.q[-1]))) if end.q[-1] > 0.0 else 0.0,
         float(susceptibility(act, sigma_w, sigma_b).m),
         -abs(float(chi_1(act, sigma_w, sigma_b)) - 1.0),
         float(np.log(length)) if length > 0.0 else np.nan,
