@@ -48,10 +48,12 @@ def test_values_of_the_theory() -> None:
     assert made["chi_m(L) min(1, 6 xi_c/L)"] == pytest.approx(made["chi_m(L)"] * made["min(1, 6 xi_c/L)"])
 
 
-def test_the_critical_point_has_an_infinite_length_and_no_stationary_susceptibility() -> None:
+def test_the_critical_point_has_an_infinite_length_and_the_susceptibility_of_the_active_side() -> None:
     made = theory_predictors("tanh", 1.0, 0.0, 30)
     assert made["log xi_c"] == math.inf
-    assert math.isnan(made["chi_m"])
+    # tanh² x = x² − 2x⁴/3 …: m* = (sigma_w² − 1)/(2 sigma_w⁴) just above, whose slope at 1 is 1.
+    assert made["chi_m"] == pytest.approx(1.0, abs=1e-3)
+    assert not any(math.isnan(value) for value in made.values())
 
 
 def test_fluctuation_of_a_weak_linear_signal_is_in_closed_form() -> None:

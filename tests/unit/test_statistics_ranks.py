@@ -34,6 +34,24 @@ def test_differences_are_paired_and_antisymmetric() -> None:
     assert np.abs(made.spearman_interval).max() <= 1.0
 
 
+def test_rows_of_one_cluster_count_once() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.standard_normal(50)
+    x = (truth + rng.standard_normal(50))[None]
+    outcomes = truth[:, None]
+    alone = compare_ranks(x, outcomes, floor=-9.0, n_resamples=400, rng=rng)
+    four = compare_ranks(
+        np.tile(x, 4),
+        np.tile(outcomes, (4, 1)),
+        floor=-9.0,
+        n_resamples=400,
+        rng=rng,
+        clusters=np.tile(np.arange(50), 4),
+    )
+    # Copies add nothing: drawn one by one they would halve the interval.
+    assert np.diff(four.spearman_interval)[0, 0] == pytest.approx(np.diff(alone.spearman_interval)[0, 0], rel=0.25)
+
+
 def test_chance_is_tied_and_missing_seeds_are_left_out() -> None:
     rng = np.random.default_rng(3)
     outcomes = np.array([[0.1, 0.12], [0.15, np.nan], [0.5, 0.6], [0.7, 0.7], [0.9, np.nan]])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from quasicrit.learning import Method, methods
 from quasicrit.networks import (
@@ -86,14 +87,14 @@ def compare_initialisations(
     write_table(initialisations, SCHEMAS["initialisations"], rows, details)
 
     rng = generator(seed, "initialisations", params["task"], str(params["depth"]))
-    mean, error, draws = _errors(right, rng)
+    mean, halves, draws = _errors(right, rng)
     reference = [method.name for method in compared].index(ADVISED)
     judged = []
     for index, method in enumerate(compared):
         difference = mean[reference] - mean[index]
-        half = 1.96 * _widened(draws[reference] - draws[index], params["seeds"])
-        low, high = difference - half, difference + half
         own = index == reference
+        half = 0.0 if own else _half_width(draws[reference] - draws[index], right[[reference, index]])
+        low, high = difference - half, difference + half
         judged.append(
             {
                 **cells,
@@ -105,8 +106,8 @@ def compare_initialisations(
                 "rate_at_edge": len(rates) > 1 and best[index] in (0, len(rates) - 1),
                 "seeds": params["seeds"],
                 "accuracy": mean[index],
-                "ci_low": mean[index] - 1.96 * error[index],
-                "ci_high": mean[index] + 1.96 * error[index],
+                "ci_low": mean[index] - halves[index],
+                "ci_high": mean[index] + halves[index],
                 "difference": None if own else difference,
                 "difference_low": None if own else low,
                 "difference_high": None if own else high,
@@ -158,7 +159,7 @@ def _train(
 
 
 def _errors(right: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean accuracy, its standard error [methods], and draws [methods, B] of ``right`` [methods, seeds, samples].
+    """Mean accuracy, half its 95 % interval [methods], and draws [methods, B] of ``right`` [methods, seeds, samples].
 
     Seeds of each method and test samples are drawn with replacement, the samples alike for all methods.
     """
@@ -168,9 +169,19 @@ def _errors(right: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     for index, hits in enumerate(right.astype(np.float64)):
         seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1.0 / n_seeds), size=_RESAMPLES)
         draws[index] = ((seeds @ hits) * samples).sum(1) / (n_seeds * n_samples)
-    return right.mean((1, 2)), np.array([_widened(d, n_seeds) for d in draws]), draws
+    halves = np.array([_half_width(draws[m], right[m : m + 1]) for m in range(n_methods)])
+    return right.mean((1, 2)), halves, draws
 
 
-def _widened(draws: np.ndarray, seeds: int) -> float:
-    """Standard deviation of ``draws``, which few seeds make too small by √(1 − 1/seeds)."""
-    return float(draws.std(ddof=1) * np.sqrt(seeds / (seeds - 1.0)))
+def _half_width(draws: np.ndarray, right: np.ndarray) -> float:
+    """Half the 95 % interval of what ``draws`` [B] are draws of: Student's quantile times their standard deviation.
+
+    Few seeds make the standard deviation too small by √(1 − 1/seeds), and its own error is theirs: the degrees of freedom are
+    Welch's and Satterthwaite's, v²/Σ(s²/seeds)²/(seeds − 1), of the variance v with a part s²/seeds from each method of
+    ``right`` [methods, seeds, samples] and the rest, from the samples, known well.
+    """
+    seeds = right.shape[1]
+    variance = float(draws.var(ddof=1)) * seeds / (seeds - 1.0)
+    parts = right.mean(2).var(axis=1, ddof=1) / seeds
+    noise = float(np.sum(parts**2)) / (seeds - 1.0)
+    return float(np.sqrt(variance) * (stdtrit(variance**2 / noise, 0.975) if noise > 0.0 else ndtri(0.975)))

@@ -49,7 +49,9 @@ def rank_predictors(
         floors[task] = np.bincount(labels).max() / len(labels) + params["chance_margin"]
     rank_rows: list[dict[str, Any]] = []
     contest_rows: list[dict[str, Any]] = []
-    for label, values, scores, floor, biases in _regimes(outcomes, known, names, floors):
+    for label, values, scores, floor, rows in _regimes(outcomes, known, names, floors):
+        biases = rows["sigma_b"].to_numpy(np.float64)
+        points = rows.groupby(_POINT, sort=True).ngroup().to_numpy()
         for kind, weak in (("all", None), ("weak", True), ("strong", False)):
             inside = np.ones(len(biases), bool) if weak is None else (biases <= params["bias_split"]) == weak
             for outcome in ("accuracy", "speed"):
@@ -59,6 +61,7 @@ def rank_predictors(
                     names,
                     values[inside],
                     scores[outcome][inside],
+                    points[inside],
                     floor if outcome == "accuracy" else 0.0,
                     params["resamples"],
                     generator(seed, "ranks", *map(str, cells.values())),
@@ -87,8 +90,8 @@ def _lines(outcomes: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _regimes(
     outcomes: pd.DataFrame, known: pd.DataFrame, names: Sequence[str], floors: Mapping[str, float]
-) -> Iterator[tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray], float, np.ndarray]]:
-    """Labels, predictors [n, P], outcomes [n, seeds], the tie of accuracies and sigma_b [n] of each run; of the best rate; pooled."""
+) -> Iterator[tuple[dict[str, Any], np.ndarray, dict[str, np.ndarray], float, pd.DataFrame]]:
+    """Labels, predictors [n, P], outcomes [n, seeds], the tie of accuracies and the points [n] of each run; of the best rate; pooled."""
     scores = {
         name: outcomes.pivot_table(index=[*_RUN, *_POINT], columns="seed", values=name, sort=True)
         for name in ("accuracy", "speed")
@@ -97,11 +100,11 @@ def _regimes(
     # What no point has is missing from the pivot; infinite values stay.
     values = values.reindex(index=scores["accuracy"].index, columns=list(names))
 
-    def parts(rows: pd.Index) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    def parts(chosen: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        rows = pd.MultiIndex.from_frame(chosen)
         return (
             values.loc[rows].to_numpy(np.float64),
             {name: frame.loc[rows].dropna(axis=1, how="all").to_numpy(np.float64) for name, frame in scores.items()},
-            rows.get_level_values("sigma_b").to_numpy(np.float64),
         )
 
     index = scores["accuracy"].index.to_frame(index=False)
@@ -110,20 +113,28 @@ def _regimes(
         for (depth, optimiser), run in both.groupby(["depth", "optimiser"], sort=True):
             rates = sorted(run["learning_rate"].unique())
             label = {"task": task, "width": int(width), "depth": int(depth), "optimiser": optimiser}
+            each = []
             for rate in rates:
-                rows = pd.MultiIndex.from_frame(run[run["learning_rate"] == rate])
-                x, y, biases = parts(rows)
-                yield {**label, "learning_rate": f"{rate:g}"}, x, y, floor, biases
-            if len(rates) > 1:
-                mean = scores["accuracy"].mean(axis=1).loc[pd.MultiIndex.from_frame(run)]
-                best = mean.groupby(level=_POINT, sort=True).idxmax()
-                rows = pd.MultiIndex.from_tuples(best.tolist(), names=[*_RUN, *_POINT])
-                x, y, biases = parts(rows)
-                yield {**label, "learning_rate": "best"}, x, y, floor, biases
+                chosen = run[run["learning_rate"] == rate]
+                each.append(parts(chosen))
+                yield {**label, "learning_rate": f"{rate:g}"}, *each[-1], floor, chosen
+            if len(rates) > 1 and each[0][1]["accuracy"].shape[1] > 1:
+                made = {name: _best(np.stack([s[name] for _, s in each])) for name in scores}
+                # A predictor that depends on the rate takes its own best.
+                top = np.fmax.reduce([x for x, _ in each])
+                yield {**label, "learning_rate": "best"}, top, made, floor, run[run["learning_rate"] == rates[0]]
         if len(both.groupby(["depth", "optimiser"])) > 1:
-            x, y, biases = parts(pd.MultiIndex.from_frame(both))
             pooled = {"task": task, "width": int(width), "depth": 0, "optimiser": "pooled", "learning_rate": "own"}
-            yield pooled, x, y, floor, biases
+            yield pooled, *parts(both), floor, both
+
+
+def _best(outcomes: np.ndarray) -> np.ndarray:
+    """Outcomes [n, seeds] at the rate that is best at each point, from those at every rate [rates, n, seeds].
+
+    The rate of a seed is chosen by the mean over the other seeds, so that its luck does not choose it.
+    """
+    others = outcomes.sum(2, keepdims=True) - outcomes
+    return np.take_along_axis(outcomes, others.argmax(0)[None], axis=0)[0]
 
 
 def _compare(
@@ -131,20 +142,20 @@ def _compare(
     names: Sequence[str],
     values: np.ndarray,
     scores: np.ndarray,
+    points: np.ndarray,
     floor: float,
     resamples: int,
     rng: np.random.Generator,
     rank_rows: list[dict[str, Any]],
     contest_rows: list[dict[str, Any]],
 ) -> None:
-    """The rows of one regime. A point at which some predictor is null is left out for all, so that all are judged on the same."""
+    """The rows of one regime. A point at which a predictor is null is ranked last by it; rows of one point are drawn together."""
     measured = ~np.isnan(values).all(0)
-    whole = ~np.isnan(values[:, measured]).any(1)
-    label = {**cells, "n_points": int(whole.sum())}
-    x, y = values[whole][:, measured].T, scores[whole]
+    label = {**cells, "n_points": len(values)}
+    x, y = np.where(np.isnan(values), -np.inf, values)[:, measured].T, scores
     reason = ""
     try:
-        made = compare_ranks(x, y, floor=floor, n_resamples=resamples, rng=rng)
+        made = compare_ranks(x, y, floor=floor, n_resamples=resamples, rng=rng, clusters=points)
     except FitError as error:
         made, reason = None, str(error)
     regret = error_of = np.full(len(x), np.nan)

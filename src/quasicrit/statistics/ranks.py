@@ -66,10 +66,17 @@ def _tau(x: NDArray[np.float32], y: NDArray[np.float32], times: Floats) -> Float
 
 
 def compare_ranks(
-    predictors: Floats, outcomes: Floats, *, floor: float, n_resamples: int, rng: np.random.Generator
+    predictors: Floats,
+    outcomes: Floats,
+    *,
+    floor: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+    clusters: NDArray[np.int64] | None = None,
 ) -> RankComparison:
     """Correlate ``predictors`` [P, n] with the mean over seeds of ``outcomes`` [n, seeds]; means below ``floor`` are tied.
 
+    ``clusters`` [n]: rows that belong together (one point in several runs), which are drawn together; by default each is alone.
     NaN among the outcomes is a seed that was not run. Infinite predictors rank first or last. Raises FitError for fewer than five
     points, a NaN among the predictors, or a point without an outcome.
     """
@@ -84,16 +91,18 @@ def compare_ranks(
     counts = run.sum(1)
     mean = np.maximum(np.nanmean(outcomes, axis=1), floor)
     signs = _signs(predictors)
+    labels = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
     rho, tau = np.empty((n_resamples, len(predictors))), np.empty((n_resamples, len(predictors)))
     for index in range(n_resamples):
-        chosen = rng.integers(n, size=n)
-        draws = (rng.random((n, seeds.shape[1])) * counts[chosen, None]).astype(np.int64)
+        chosen = np.concatenate([members[c] for c in rng.integers(len(members), size=len(members))])
+        draws = (rng.random((len(chosen), seeds.shape[1])) * counts[chosen, None]).astype(np.int64)
         # As many draws as the point has seeds.
         used = np.arange(seeds.shape[1]) < counts[chosen, None]
         values = np.take_along_axis(seeds[chosen], draws, axis=1)
         y = np.maximum((values * used).sum(1) / counts[chosen], floor)
         rho[index] = spearman(predictors[:, chosen], y)
-        tau[index] = _tau(signs[:, chosen][:, :, chosen], _signs(y[None])[0], np.ones(n))
+        tau[index] = _tau(signs[:, chosen][:, :, chosen], _signs(y[None])[0], np.ones(len(chosen)))
     est, est_tau = spearman(predictors, mean), _tau(signs, _signs(mean[None])[0], np.ones(n))
     difference = est[:, None] - est[None, :]
     return RankComparison(
