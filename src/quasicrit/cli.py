@@ -108,7 +108,7 @@ def theory(
 
 @app.command()
 def advise(
-    depth: Annotated[int, typer.Option(min=1, max=_DEEPEST, help="L: hidden layers.", show_default=False)],
+    depth: Annotated[int, typer.Option(min=1, max=2000, help="L: hidden layers.", show_default=False)],
     width: Annotated[int, typer.Option(min=2, help="N: units of a hidden layer.", show_default=False)],
     activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
     init: Annotated[

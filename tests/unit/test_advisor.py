@@ -39,7 +39,9 @@ def test_gelu_says_that_deep_signals_are_fragile() -> None:
         (("tanh", 3, 1), AdviceError),
         (("tanh", 3, 8, "uniform"), AdviceError),
         (("swish", 3, 8), TheoryError),
-        (("tanh", 0, 8), TheoryError),
+        (("tanh", 0, 8), AdviceError),
+        (("tanh", 9999, 8), AdviceError),
+        (("silu", 400, 8), AdviceError),
     ],
 )
 def test_impossible_questions_are_refused(arguments: tuple[object, ...], error: type[Exception]) -> None:
@@ -87,7 +89,7 @@ def test_convolutions_have_the_variance_of_their_fan_in() -> None:
     assert made.sigma_w == pytest.approx(math.sqrt(2))
     for layer, fan_in in ((model[0], 72), (model[2], 288)):
         # 4 608 entries and more: the relative error of a variance is √(2/n) < .021; four of them.
-        assert float(layer.weight.var() * fan_in) == pytest.approx(2.0, rel=0.085)
+        assert float(layer.weight.detach().var() * fan_in) == pytest.approx(2.0, rel=0.085)
 
 
 def test_a_residual_signal_keeps_its_strength() -> None:
@@ -120,3 +122,24 @@ def test_what_cannot_be_initialised_is_said() -> None:
         initialise_module(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), residual="block*")
     with pytest.raises(AdviceError, match="has no shape yet"):
         initialise_module(nn.Sequential(nn.LazyLinear(4), nn.ReLU()))
+    with pytest.raises(AdviceError, match="ELU, tanh"):
+        initialise_module(nn.Sequential(nn.Linear(4, 4), nn.ELU(), nn.Linear(4, 4), nn.Tanh()))
+    with pytest.raises(AdviceError, match=r"LeakyReLU\(0.2\)"):
+        initialise_module(nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.2)))
+    with pytest.raises(AdviceError, match="reparametrised"):
+        initialise_module(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.ReLU()))
+    with pytest.raises(AdviceError, match="holds no numbers"):
+        initialise_module(nn.Sequential(nn.Linear(4, 4, device="meta"), nn.ReLU()))
+    tied = nn.Sequential(nn.Embedding(4, 4), nn.ReLU(), nn.Linear(4, 4, bias=False))
+    tied[2].weight = tied[0].weight
+    before = tied[0].weight.detach().clone()
+    with pytest.raises(AdviceError, match=r"shares its weight \(0.weight, 2.weight\)"):
+        initialise_module(tied)
+    assert torch.equal(tied[0].weight, before)
+
+
+def test_shallow_networks_are_not_given_a_dying_signal() -> None:
+    made = advise("tanh", 1, 64)
+    assert made.sigma_w == 1.0
+    assert "is not taken" in made.explanation
+    assert "were not compared by us" in made.explanation

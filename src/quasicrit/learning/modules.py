@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from quasicrit.errors import AdviceError
 from quasicrit.learning.advisor import Advice, Init, advise
 from quasicrit.networks import haar_orthogonal
+from quasicrit.theory import LEAKY_SLOPE
 
 __all__ = ["initialise_module"]
 
@@ -23,6 +25,8 @@ _MODULES: dict[type[nn.Module], str] = {
     nn.GELU: "gelu",
     nn.SiLU: "silu",
 }
+#: Modules of torch.nn.modules.activation that are no activation function of a layer.
+_NO_ACTIVATION = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.MultiheadAttention)
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -40,22 +44,17 @@ def initialise_module(
     ``activation``: found from the model's modules (Tanh, ReLU, LeakyReLU, GELU, SiLU) if they agree. ``depth``: the number of layers
     less the readout, if it is not given. ``residual``: a pattern for the names of the last layer of each residual branch, as
     "blocks.*.conv2"; those are scaled by 1/√(their number). The fan-in of a convolution is channels per group × kernel; its
-    weight is orthogonal as a matrix [out, fan-in]. Norms, embeddings and everything else stay as they are.
+    weight is orthogonal as a matrix [out, fan-in]. Norms, embeddings, attention's packed in_proj and everything else stay as they are.
 
-    Raises AdviceError if there is nothing to initialise, or the activation is not found, ambiguous, or the pattern fits no layer.
+    Raises AdviceError if there is nothing to initialise, a weight cannot be set (lazy, reparametrised, shared, without memory), the
+    activation is not found or ambiguous, or the pattern fits no layer; and as ``advise``.
     """
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, _LAYERS)]
     if not layers:
         raise AdviceError("the model has no linear or convolutional layer, so there is nothing to initialise.")
-    for name, layer in layers:
-        if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-            raise AdviceError(f"layer {name!r} has no shape yet: run the model once on a batch, then initialise it.")
+    _check_layers(model, layers)
     if activation is None:
-        found = sorted({_MODULES[type(module)] for module in model.modules() if type(module) in _MODULES})
-        if len(found) != 1:
-            seen = f"its modules are {', '.join(found)}" if found else "none is among its modules"
-            raise AdviceError(f"the activation of the model is not clear ({seen}): give activation=.")
-        activation = found[0]
+        activation = _activation_of(model)
     scaled = [name for name, _ in layers if residual is not None and fnmatch.fnmatchcase(name, residual)]
     if residual is not None and not scaled:
         raise AdviceError(
@@ -79,6 +78,43 @@ def initialise_module(
             if layer.bias is not None:
                 layer.bias.copy_(torch.from_numpy(chosen.sigma_b * rng.standard_normal(n_out)))
     return chosen
+
+
+def _check_layers(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> None:
+    """Raise AdviceError for a layer whose weight cannot simply be written."""
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name)
+    for name, layer in layers:
+        weight = layer._parameters.get("weight")
+        if weight is None:
+            raise AdviceError(f"the weight of layer {name!r} is reparametrised: initialise the model before that.")
+        if isinstance(weight, nn.parameter.UninitializedParameter):
+            raise AdviceError(f"layer {name!r} has no shape yet: run the model once on a batch, then initialise it.")
+        if weight.is_meta or not weight.numel():
+            raise AdviceError(
+                f"the weight of layer {name!r} holds no numbers: make the model on a device, without empty layers."
+            )
+        if len(owners[id(weight)]) > 1:
+            raise AdviceError(
+                f"layer {name!r} shares its weight ({', '.join(owners[id(weight)])}): tie weights after the initialisation."
+            )
+
+
+def _activation_of(model: nn.Module) -> str:
+    """The one activation among the modules."""
+    found = set()
+    for module in model.modules():
+        kind = type(module)
+        if kind.__module__ != nn.Tanh.__module__ or isinstance(module, _NO_ACTIVATION):
+            continue
+        slope = isinstance(module, nn.LeakyReLU) and module.negative_slope != LEAKY_SLOPE
+        found.add(f"LeakyReLU({module.negative_slope:g})" if slope else _MODULES.get(kind, kind.__name__))
+    if len(found) != 1 or not found <= set(_MODULES.values()):
+        seen = f"its modules are {', '.join(sorted(found))}" if found else "none is among its modules"
+        known = ", ".join(_MODULES.values())
+        raise AdviceError(f"the activation of the model is not clear ({seen}; known are {known}): give activation=.")
+    return found.pop()
 
 
 def _matrix_shape(layer: nn.Module) -> tuple[int, int]:
