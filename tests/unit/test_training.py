@@ -479,7 +479,9 @@ def test_networks_of_another_task_are_refused() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(PropagationError, match="'swish': choose one of tanh, erf, relu"):
         torch_activation("swish")
-    with pytest.raises(PropagationError, match="'xavier': choose one of gaussian, orthogonal, uniform, glorot, pytorch"):
+    with pytest.raises(
+        PropagationError, match="'xavier': choose one of gaussian, orthogonal, uniform, glorot, pytorch"
+    ):
         build(specs(1), odd_data(), init="xavier")
 
 
