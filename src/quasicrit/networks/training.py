@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -394,7 +395,7 @@ def _descend(
     return losses, silent
 
 
-class _Update:
+class _Update(ABC):
     """The parameters of one chunk, their gradients as deltas and activations, and the step along them."""
 
     def __init__(
@@ -413,13 +414,13 @@ class _Update:
         self.deltas, self.totals, self.activations = [delta.mT for delta in deltas], totals, activations
         self.rate, self.optimiser, self.done = rate, optimiser, done
 
+    @abstractmethod
     def begin(self, delta: Tensor) -> None:
         """Count the step; the last delta, in which all gradients are linear, may be scaled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, layer: int) -> None:
         """Update weights and biases of ``layer`` by their gradient."""
-        raise NotImplementedError
 
 
 class _SGD(_Update):
