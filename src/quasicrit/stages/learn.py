@@ -168,22 +168,25 @@ def follow_training(
     images = task.test_x[: params["images"]]
     rows: list[dict[str, Any]] = []
 
+    def keep(step: int, quantity: str, values: np.ndarray) -> None:
+        rows.extend(
+            {
+                "task": params["task"],
+                "width": params["width"],
+                "depth": params["depth"],
+                "sigma_w": net.sigma_w,
+                "sigma_b": net.sigma_b,
+                "net": net.seed,
+                "step": step,
+                "quantity": quantity,
+                "value": float(value) if math.isfinite(value) else None,
+            }
+            for net, value in zip(mlp.nets, values, strict=True)
+        )
+
     def observe(step: int) -> None:
-        for name, values in _state(mlp, images):
-            rows.extend(
-                {
-                    "task": params["task"],
-                    "width": params["width"],
-                    "depth": params["depth"],
-                    "sigma_w": net.sigma_w,
-                    "sigma_b": net.sigma_b,
-                    "net": net.seed,
-                    "step": step,
-                    "quantity": name,
-                    "value": float(value) if math.isfinite(value) else None,
-                }
-                for net, value in zip(mlp.nets, values, strict=True)
-            )
+        for quantity, values in _state(mlp, images):
+            keep(step, quantity, values)
 
     history = train(
         mlp,
@@ -196,20 +199,7 @@ def follow_training(
         observe=observe,
     )
     for column, step in enumerate(history.accuracy_steps):
-        rows.extend(
-            {
-                "task": params["task"],
-                "width": params["width"],
-                "depth": params["depth"],
-                "sigma_w": net.sigma_w,
-                "sigma_b": net.sigma_b,
-                "net": net.seed,
-                "step": step,
-                "quantity": "test accuracy",
-                "value": float(value) if math.isfinite(value) else None,
-            }
-            for net, value in zip(mlp.nets, history.accuracy[:, column], strict=True)
-        )
+        keep(step, "test accuracy", history.accuracy[:, column])
     write_table(followed, SCHEMAS["followed"], rows, details)
 
 
