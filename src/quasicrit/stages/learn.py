@@ -130,7 +130,7 @@ def predict_learning(
         except TheoryError as error:
             values, why = {}, str(error)
         else:
-            why = "no derivative at the critical point"
+            why = "not defined at this point"
         values["N Var m"] = fluctuation("tanh", sigma_w, sigma_b, width, depth, params["fluctuation_nets"], rng)
         values["gradient norm"] = float(gradient_norm(mlp, task).mean())
         one = StackedMLP([w[:1] for w in mlp.weights], [b[:1] for b in mlp.biases], mlp.activation, mlp.nets[:1])
