@@ -1,4 +1,4 @@
-"""Theory of signal propagation in random deep networks: mean field, finite depth, finite width."""
+"""Theory of signal propagation in random deep networks: mean field, finite depth, finite width, residual branches."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ from quasicrit.theory.mean_field import (
     xi_q,
 )
 from quasicrit.theory.point import TheoryPoint, theory_point
+from quasicrit.theory.residual import ResidualNorm, ResidualTrajectory, propagate_residual
 from quasicrit.theory.tangent_kernel import tangent_descent, tangent_kernel
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "Moments",
     "Order",
     "Phase",
+    "ResidualNorm",
+    "ResidualTrajectory",
     "Ridge",
     "Susceptibility",
     "TheoryPoint",
@@ -77,6 +80,7 @@ __all__ = [
     "moments",
     "phase",
     "propagate",
+    "propagate_residual",
     "ridge",
     "sigma_c",
     "step_variance",

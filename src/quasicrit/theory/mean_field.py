@@ -123,13 +123,12 @@ class Trajectory:
 # Input checks ---------------------------------------------------------------------------------------------
 
 
-def _parameter(name: str, value: ArrayLike) -> Floats:
-    """``value`` as an array of floats, if each lies in the range of the parameter ``name``."""
+def _parameter(name: str, value: ArrayLike, largest: float = _LARGEST) -> Floats:
+    """``value`` as an array of floats, if each lies in the range of the parameter ``name``, up to ``largest``."""
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         raise TheoryError(f"{name} = {value!r} is not a number.") from None
-    largest = _LARGEST**2 if name == "m0" else _LARGEST
     bad = ~(((array >= 0.0) if name == "sigma_b" else (array > 0.0)) & (array <= largest))
     if np.any(bad):
         bound = "at least 0" if name == "sigma_b" else "above 0"
@@ -138,7 +137,7 @@ def _parameter(name: str, value: ArrayLike) -> Floats:
 
 
 def _parameters(sigma_w: ArrayLike, sigma_b: ArrayLike, m0: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    w, b, start = _parameter("sigma_w", sigma_w), _parameter("sigma_b", sigma_b), _parameter("m0", m0)
+    w, b, start = _parameter("sigma_w", sigma_w), _parameter("sigma_b", sigma_b), _parameter("m0", m0, _LARGEST**2)
     try:
         w, b, start = np.broadcast_arrays(w, b, start)
     except ValueError:
@@ -160,8 +159,9 @@ def _check_order(order: str) -> None:
         raise TheoryError(f"order {order!r} is not known: choose one of {', '.join(get_args(Order))}.")
 
 
-def _scalar(name: str, value: float) -> float:
-    array = _parameter(name, value)
+def scalar_parameter(name: str, value: float, largest: float = _LARGEST) -> float:
+    """``value`` as a float, if it is a single number in the range of the parameter ``name``, up to ``largest``."""
+    array = _parameter(name, value, largest)
     if array.ndim:
         raise TheoryError(f"{name} must be a single number here, not an array of shape {array.shape}.")
     return float(array)
@@ -334,7 +334,7 @@ def phase(activation: str | Activation, sigma_w: float, sigma_b: float, m0: floa
 
     Raises TheoryError where chi_1 does not exist because the signal grows without bound.
     """
-    chi = float(chi_1(activation, _scalar("sigma_w", sigma_w), _scalar("sigma_b", sigma_b), m0))
+    chi = float(chi_1(activation, scalar_parameter("sigma_w", sigma_w), scalar_parameter("sigma_b", sigma_b), m0))
     if np.isnan(chi):
         raise TheoryError(
             f"there is no phase at sigma_w = {sigma_w}, sigma_b = {sigma_b}: the signal grows without bound."
@@ -357,8 +357,8 @@ def xi_q(activation: str | Activation, sigma_w: float, sigma_b: float, m0: float
     Infinite at criticality, nan where q* is infinite.
     """
     act = get_activation(activation)
-    w = _scalar("sigma_w", sigma_w)
-    q = np.asarray(fixed_point(act, w, _scalar("sigma_b", sigma_b), m0).q)
+    w = scalar_parameter("sigma_w", sigma_w)
+    q = np.asarray(fixed_point(act, w, scalar_parameter("sigma_b", sigma_b), m0).q)
     return length(float(w * w * _stationary(act, q).mean_square_slope))
 
 
@@ -374,7 +374,7 @@ def _polar_nodes(tier: int) -> tuple[Floats, Floats, Floats, Floats]:
     return radius, weights * radius * np.exp(-0.5 * radius * radius), fraction, fraction_weights
 
 
-def _pair_mean(function: Callable[[Floats, Floats], Floats], q: float, deficit: float, *, even: bool) -> float:
+def pair_mean(function: Callable[[Floats, Floats], Floats], q: float, deficit: float, *, even: bool) -> float:
     """E f(u, v) for u, v ~ N(0, q) of correlation 1 - deficit in [0, 1], f symmetric in its two arguments.
 
     In polar coordinates u = s r cos(t), v = s r cos(t - angle): kinks at u = 0 or v = 0 are rays, which bound
@@ -403,20 +403,20 @@ def correlation_map(activation: str | Activation, sigma_w: float, sigma_b: float
     At the fixed point q = q*, C(1) = 1 (Poole et al. 2016). ``q`` > 0 and finite.
     """
     act = get_activation(activation)
-    w, b = _scalar("sigma_w", sigma_w), _scalar("sigma_b", sigma_b)
+    w, b = scalar_parameter("sigma_w", sigma_w), scalar_parameter("sigma_b", sigma_b)
     deficit = _deficit(c, q)
-    product = _pair_mean(lambda u, v: act.phi(u) * act.phi(v), q, deficit, even=act.odd)
+    product = pair_mean(lambda u, v: act.phi(u) * act.phi(v), q, deficit, even=act.odd)
     return (w * w * product + b * b) / q
 
 
 def correlation_slope(activation: str | Activation, sigma_w: float, c: float, q: float) -> float:
     """C'(c) = sigma_w^2 E phi'(u) phi'(v), u, v ~ N(0, q) of correlation c in [0, 1]; C'(1) = chi_1 at q*."""
     act = get_activation(activation)
-    return _correlation_slope(act, _scalar("sigma_w", sigma_w), _deficit(c, q), q)
+    return _correlation_slope(act, scalar_parameter("sigma_w", sigma_w), _deficit(c, q), q)
 
 
 def _correlation_slope(activation: Activation, sigma_w: float, deficit: float, q: float) -> float:
-    product = _pair_mean(lambda u, v: activation.dphi(u) * activation.dphi(v), q, deficit, even=activation.odd)
+    product = pair_mean(lambda u, v: activation.dphi(u) * activation.dphi(v), q, deficit, even=activation.odd)
     return sigma_w * sigma_w * product
 
 
@@ -437,7 +437,7 @@ def _stable_deficit(activation: Activation, sigma_w: float, q: float, chi: float
         # [1 - C(c)]/(1 - c) - 1 with 1 - C = sigma_w^2 E (phi(u) - phi(v))^2/(2 q): no cancellation near c =
         # 1. C is convex on [0, 1], so this falls from chi_1 - 1 at c = 1 to -C(0) at c = 0: one root.
         deficit = float(np.exp(log_deficit))
-        distance = _pair_mean(
+        distance = pair_mean(
             lambda u, v: (activation.phi(u) - activation.phi(v)) ** 2, q, deficit, even=activation.odd
         )
         return sigma_w * sigma_w * distance / (2.0 * q * deficit) - 1.0
@@ -456,8 +456,8 @@ def correlation_fixed_point(activation: str | Activation, sigma_w: float, sigma_
     nan where q* is infinite.
     """
     act = get_activation(activation)
-    w = _scalar("sigma_w", sigma_w)
-    q = float(fixed_point(act, w, _scalar("sigma_b", sigma_b), m0).q)
+    w = scalar_parameter("sigma_w", sigma_w)
+    q = float(fixed_point(act, w, scalar_parameter("sigma_b", sigma_b), m0).q)
     if not np.isfinite(q):
         return np.nan
     return 1.0 - _stable_deficit(act, w, q, float(chi_1(act, w, sigma_b, m0)))
@@ -469,8 +469,8 @@ def xi_c(activation: str | Activation, sigma_w: float, sigma_b: float, m0: float
     C'(c*) = chi_1 in the ordered phase (c* = 1). Infinite at criticality, nan where q* is infinite.
     """
     act = get_activation(activation)
-    w = _scalar("sigma_w", sigma_w)
-    q = float(fixed_point(act, w, _scalar("sigma_b", sigma_b), m0).q)
+    w = scalar_parameter("sigma_w", sigma_w)
+    q = float(fixed_point(act, w, scalar_parameter("sigma_b", sigma_b), m0).q)
     if not np.isfinite(q):
         return np.nan
     chi = float(chi_1(act, w, sigma_b, m0))
@@ -491,7 +491,7 @@ def edge_of_chaos(activation: str | Activation, sigma_b: float) -> float:
     fixed point, from which the signal dies or grows.
     """
     act = get_activation(activation)
-    b = _scalar("sigma_b", sigma_b)
+    b = scalar_parameter("sigma_b", sigma_b)
     if act.homogeneous or (act.saturating and b == 0.0):
         return 1.0 / act.slope
     reason = (
@@ -596,7 +596,7 @@ def ridge(activation: str | Activation, order: Order, sigma_b: float) -> Ridge:
     """
     act = get_activation(activation)
     _check_order(order)
-    b = _scalar("sigma_b", sigma_b)
+    b = scalar_parameter("sigma_b", sigma_b)
     if not act.saturating:
         raise TheoryError(_no_ridge(act))
     if b == 0.0:
@@ -658,7 +658,7 @@ def j0(activation: str | Activation, depth: int, sigma_b: float, m0: float = 1.0
     """
     act = get_activation(activation)
     depth = check_depth(depth)
-    b = _scalar("sigma_b", sigma_b)
+    b = scalar_parameter("sigma_b", sigma_b)
     grid = np.geomspace(0.1, 1e3, 93) / act.slope
     values = propagate(act, grid, b, depth, m0).log_jacobian
     rising = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
@@ -684,7 +684,7 @@ def depth_ridge(activation: str | Activation, order: Order, depth: int, sigma_b:
     act = get_activation(activation)
     _check_order(order)
     depth = check_depth(depth)
-    b = _scalar("sigma_b", sigma_b)
+    b = scalar_parameter("sigma_b", sigma_b)
     if not act.saturating:
         raise TheoryError(_no_ridge(act))
     return _maximum(
