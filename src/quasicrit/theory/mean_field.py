@@ -437,9 +437,7 @@ def _stable_deficit(activation: Activation, sigma_w: float, q: float, chi: float
         # [1 - C(c)]/(1 - c) - 1 with 1 - C = sigma_w^2 E (phi(u) - phi(v))^2/(2 q): no cancellation near c =
         # 1. C is convex on [0, 1], so this falls from chi_1 - 1 at c = 1 to -C(0) at c = 0: one root.
         deficit = float(np.exp(log_deficit))
-        distance = pair_mean(
-            lambda u, v: (activation.phi(u) - activation.phi(v)) ** 2, q, deficit, even=activation.odd
-        )
+        distance = pair_mean(lambda u, v: (activation.phi(u) - activation.phi(v)) ** 2, q, deficit, even=activation.odd)
         return sigma_w * sigma_w * distance / (2.0 * q * deficit) - 1.0
 
     if chord(0.0) > -1e-13:  # C(0) = 0: an odd phi without bias
