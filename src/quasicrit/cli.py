@@ -78,6 +78,23 @@ def theory(
         typer.Option(help="Find the sigma_w at which this susceptibility peaks (with --depth: that of the layer)."),
     ] = None,
     j0: Annotated[bool, typer.Option("--j0", help="Find the edge of chaos at depth, J0(L); needs --depth.")] = False,
+    residual_blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="B: adds the numbers of a stream through B residual blocks, of two inputs that start uncorrelated.",
+        ),
+    ] = None,
+    residual_scale: Annotated[
+        float | None, typer.Option(help="Factor of every residual branch. Default: 1.", show_default=False)
+    ] = None,
+    branch_layers: Annotated[
+        int | None, typer.Option(min=1, max=10, help="Layers of a residual branch. Default: 1.", show_default=False)
+    ] = None,
+    residual_norm: Annotated[
+        Literal["layer", "batch"] | None, typer.Option(help="The norm in front of every activation of a branch.")
+    ] = None,
     as_json: _Json = False,
 ) -> _Shown:
     """Mean-field theory at (sigma_w, sigma_b), or where one of its lines crosses sigma_b."""
@@ -89,6 +106,7 @@ def theory(
             ("--sigma-w", sigma_w, True),
             ("--width", width, True),
             ("--depth", depth, edge_of_chaos),
+            ("--residual-blocks", residual_blocks, True),
         ):
             if useless and value is not None:
                 raise typer.BadParameter(f"{name} plays no part in where a line runs; leave it out")
@@ -96,10 +114,22 @@ def theory(
             raise typer.BadParameter("--j0 is the edge of chaos at a depth; give --depth")
     elif sigma_w is None:
         raise typer.BadParameter("give --sigma-w, or one of --edge-of-chaos, --ridge and --j0")
-    from quasicrit.stages.theory_report import line_report, point_report
+    branch_options = (
+        ("--residual-scale", residual_scale),
+        ("--branch-layers", branch_layers),
+        ("--residual-norm", residual_norm),
+    )
+    for name, given in branch_options:
+        if residual_blocks is None and given is not None:
+            raise typer.BadParameter(f"{name} is about residual branches; give --residual-blocks")
+    from quasicrit.stages.theory_report import Branches, line_report, point_report
 
     if sigma_w is not None:
-        made = point_report(activation, sigma_w, sigma_b, depth, width, m0)
+        branches = None
+        if residual_blocks is not None:
+            scale = 1.0 if residual_scale is None else residual_scale
+            branches = Branches(residual_blocks, scale, branch_layers or 1, residual_norm)
+        made = point_report(activation, sigma_w, sigma_b, depth, width, m0, branches)
     else:
         line: Literal["edge_of_chaos", "ridge", "j0"] = "edge_of_chaos" if edge_of_chaos else "j0" if j0 else "ridge"
         made = line_report(line, activation, sigma_b, ridge, depth, m0)
@@ -115,12 +145,19 @@ def advise(
         Literal["gaussian", "orthogonal"], typer.Option(help="Distribution of the weights.")
     ] = "orthogonal",
     residual_blocks: Annotated[int, typer.Option(min=0, help="Blocks that add their branch to their input.")] = 0,
+    branch_layers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Layers of a branch; needs --residual-blocks. Default: 1.", show_default=False),
+    ] = None,
     as_json: _Json = False,
 ) -> _Shown:
     """How to initialise a network of this depth: from theory alone, with what it predicts and why."""
+    if branch_layers is not None and not residual_blocks:
+        raise typer.BadParameter("--branch-layers is about residual branches; give --residual-blocks")
     from quasicrit.stages.advice_report import advice_report
 
-    return _Shown(advice_report(activation, depth, width, init, residual_blocks), as_json)
+    made = advice_report(activation, depth, width, init, residual_blocks, branch_layers or 1)
+    return _Shown(made, as_json)
 
 
 @app.command()

@@ -8,6 +8,8 @@ from torch import nn
 
 from quasicrit.errors import AdviceError, TheoryError
 from quasicrit.learning import advise, initialise_module, methods
+from quasicrit.learning.modules import _branch_layers
+from quasicrit.theory import propagate_residual
 
 
 @pytest.mark.parametrize(
@@ -104,11 +106,101 @@ def test_a_residual_signal_keeps_its_strength() -> None:
     model = nn.Sequential(*[Block() for _ in range(64)])
     made = initialise_module(model, activation="relu", residual="*.two", seed=2)
     assert made.residual_scale == pytest.approx(1 / 8)
+    # 64 branches of two layers hold 128 of the 127 hidden layers: a path takes one branch.
+    assert made.path_depth == 2
     x = torch.randn(16, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         gain = float(model(x).square().mean() / x.square().mean())
-    # Each branch adds sigma_w²/2 · sigma_w²/64 of the strength: (1 + 2/64)^64 = 7.2 at most; unscaled it is 3^64.
-    assert 2.0 < gain < 20.0
+    # relu without a norm before the first layer, sigma_w² = 2: a branch W2 relu(W1 x) adds sigma_w²·sigma_w²/2 = 2 times the strength,
+    # so that it grows by (1 + 2/64)^64 = 7.2; the theory's branch has phi before both weights: (1 + 1/64)^64 = 2.7. Unscaled: 3^64.
+    assert made.predicted["stream_growth"] == pytest.approx((1 + 1 / 64) ** 64)
+    # Orthogonal W1 and W2 make the growth of a block fluctuate by O(1/64) only: 7.2 within a factor of 1.5.
+    assert 7.2 / 1.5 < gain < 7.2 * 1.5
+
+
+def test_a_pre_activation_stream_grows_as_predicted() -> None:
+    class Block(nn.Module):
+        def __init__(self, layers: int) -> None:
+            super().__init__()
+            self.branch = nn.Sequential(*[m for _ in range(layers) for m in (nn.Tanh(), nn.Linear(256, 256))])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.branch(x)
+
+    for layers in (1, 2, 3):
+        model = nn.Sequential(*[Block(layers) for _ in range(24)], nn.Linear(256, 4))
+        made = initialise_module(model, residual=f"*.branch.{2 * layers - 1}", init="gaussian", seed=5)
+        assert (made.depth, made.path_depth) == (24 * layers, layers)
+        assert made.residual_scale == pytest.approx(24**-0.5)
+        x = torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            gain = float(model[:-1](x).square().mean() / x.square().mean())
+        # Noise of a block's variance: √(2/256) of its share 1/24, in 24 blocks √(2/256/24) = .02 of ln growth (about 1), and
+        # cross terms of stream and branch 2/√(24·256)·√24/√24 = .03: five times both.
+        assert math.log(gain) == pytest.approx(math.log(made.predicted["stream_growth"]), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("names", "scaled", "layers"),
+    [
+        (["stem", "b.0.conv1", "b.0.conv2", "b.0.skip.0", "b.1.conv1", "b.1.conv2"], ["b.0.conv2", "b.1.conv2"], 2),
+        (["b.0.c1", "b.0.c2", "b.0.skip", "b.1.c1", "b.1.c2", "b.2.c1", "b.2.c2"], ["b.0.c2", "b.1.c2", "b.2.c2"], 2),
+        (["b.0.c1", "b.0.c2", "b.1.c1", "b.1.c2"], ["b.0.c1", "b.0.c2", "b.1.c1", "b.1.c2"], 1),
+        (["0", "1", "2"], ["1", "2"], 1),
+        (["0", "1"], [], 1),
+    ],
+)
+def test_layers_of_a_branch_are_counted_from_names(names: list[str], scaled: list[str], layers: int) -> None:
+    assert _branch_layers(names, scaled) == layers
+
+
+# Residual networks -----------------------------------------------------------------------------------------
+
+
+def test_a_residual_network_is_advised_as_one_branch_and_what_lies_outside() -> None:
+    made = advise("tanh", 100, 64, "gaussian", residual_blocks=45, branch_layers=2)
+    assert made.path_depth == 10 + 2
+    assert made.sigma_w == advise("tanh", 12, 64, "gaussian").sigma_w
+    plain = advise("tanh", 12, 64, "gaussian").predicted
+    assert {key: made.predicted[key] for key in plain} == plain
+    # A depth below that of the branches is no layer outside: one branch.
+    assert advise("tanh", 2, 64, residual_blocks=45, branch_layers=2).path_depth == 2
+
+
+def test_the_residual_stream_is_the_theory_at_one_over_root_blocks() -> None:
+    made = advise("tanh", 60, 64, residual_blocks=25, branch_layers=2)
+    end, unscaled = (
+        propagate_residual("tanh", made.sigma_w, 0.0, 25, scale=scale, branch_layers=2) for scale in (0.2, 1.0)
+    )
+    assert made.predicted["stream_growth"] == pytest.approx(end.q[-1], rel=1e-12)
+    assert made.predicted["log_jacobian_residual"] == pytest.approx(end.log_jacobian, rel=1e-12)
+    assert made.predicted["susceptibility_residual"] == pytest.approx(end.m_slope[-1], rel=1e-12)
+    assert f"e^{end.log_jacobian:.2f}; unscaled" in made.explanation
+    assert f"e^{unscaled.log_growth:.2f} and e^{unscaled.log_jacobian:.2f}." in made.explanation
+
+
+def test_relu_streams_grow_by_e_or_by_two_to_the_blocks() -> None:
+    made = advise("relu", 50, 64, residual_blocks=50)
+    assert made.predicted["stream_growth"] == pytest.approx(1.02**50)
+    assert f"e^{50 * math.log(2):.2f}" in made.explanation
+    assert "not compared by us" in made.explanation
+
+
+def test_branches_keep_deep_gelu_and_silu_networks_advisable() -> None:
+    with pytest.raises(AdviceError, match="give their number, residual_blocks"):
+        advise("silu", 400, 8)
+    assert "fragile" not in advise("silu", 400, 8, residual_blocks=200, branch_layers=2).explanation
+
+
+def test_impossible_branches_are_refused() -> None:
+    with pytest.raises(
+        AdviceError, match="residual_blocks = -1 cannot be advised on: it must be a whole number from 0"
+    ):
+        advise("tanh", 9, 8, residual_blocks=-1)
+    with pytest.raises(AdviceError, match="branch_layers = 0 cannot be advised on"):
+        advise("tanh", 9, 8, residual_blocks=3, branch_layers=0)
+    with pytest.raises(AdviceError, match=r"1500 residual blocks of 2 layers cannot .* at most 2000 layers"):
+        advise("tanh", 9, 8, residual_blocks=1500, branch_layers=2)
 
 
 def test_what_cannot_be_initialised_is_said() -> None:

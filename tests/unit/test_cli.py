@@ -20,7 +20,7 @@ from quasicrit.rng import generator
 from quasicrit.scaling import crackling
 from quasicrit.tables import read_columns
 from quasicrit.tails import Distribution, Support, analyse_tail, fit_power_law
-from quasicrit.theory import theory_point
+from quasicrit.theory import propagate_residual, theory_point
 
 Run = Callable[..., dict[str, Any]]
 Refuse = Callable[..., str]
@@ -88,6 +88,10 @@ def test_advise_gaussian_relu_and_residual(run: Run) -> None:
     )
     assert made["sigma_w"] == pytest.approx(2**0.5)
     assert made["residual_scale"] == 0.25
+    assert (made["residual_blocks"], made["branch_layers"], made["path_depth"]) == (16, 1, 35)
+    # sigma_w² = 2: a block of scale 1/4 multiplies the stream's mean square and squared gradients by 1 + 1/16
+    assert made["predicted"]["stream_growth"] == pytest.approx((17 / 16) ** 16)
+    assert made["predicted"]["log_jacobian_residual"] == pytest.approx(16 * math.log(17 / 16))
     assert made["predicted"]["xi_c"] is None
     assert made["reasons"] == {"predicted.xi_c": "infinite"}
 
@@ -101,6 +105,9 @@ def test_advise_gaussian_relu_and_residual(run: Run) -> None:
         (("--depth", 3, "--width", 8, "--activation", "swish"), "'swish' is not known: choose one of tanh"),
         (("--depth", 3, "--width", 8, "--init", "uniform"), "'uniform'"),
         (("--depth", 3, "--width", 8, "--residual-blocks", -1), "--residual-blocks"),
+        (("--depth", 3, "--width", 8, "--branch-layers", 2), "give --residual-blocks"),
+        (("--depth", 3, "--width", 8, "--residual-blocks", 3, "--branch-layers", 0), "--branch-layers"),
+        (("--depth", 3, "--width", 8, "--residual-blocks", 3000), "residual_blocks = 3000 cannot be advised on"),
     ],
 )
 def test_advise_refuses(refuse: Refuse, args: tuple[object, ...], said: str) -> None:
@@ -118,6 +125,58 @@ def test_theory_point(run: Run) -> None:
     assert set(made["susceptibility"]) == {"m", "rms", "abs"}
     assert not {"m_depth", "susceptibility_depth", "log_jacobian", "sigma_c", "log_m_step_variance"} & set(made)
     assert made["reasons"] == {}
+
+
+def test_theory_of_a_residual_stream(run: Run) -> None:
+    options = ("theory", "--activation", "relu", "--sigma-w", 1.2, "--sigma-b", 0, "--residual-blocks", 30)
+    made = run(*options, "--m0", 0.5)
+    # (1 + sigma_w²/2)^B, and J² the same, without biases
+    assert made["stream_growth"] == pytest.approx(1.72**30)
+    assert made["stream_variance"] == pytest.approx(0.5 * 1.72**30)
+    assert made["log_jacobian_residual"] == pytest.approx(30 * math.log(1.72))
+    # m_B = q_B/2, d ln q_B/dsigma_w = B sigma_w/(1 + sigma_w²/2)
+    assert made["susceptibility_residual"] == pytest.approx(0.25 * 1.72**30 * 30 * 1.2 / 1.72)
+    assert made["correlation_slope_residual"] == pytest.approx(1.0)
+    assert made["q_star"] == 0.0
+    assert [made[key] for key in ("residual_scale", "branch_layers", "residual_norm")] == [1.0, 1, "none"]
+    scaled = run(*options, "--residual-scale", 0.2, "--branch-layers", 2)
+    end = propagate_residual("relu", 1.2, 0.0, 30, scale=0.2, branch_layers=2, correlation=0.0)
+    assert end.correlation is not None
+    assert scaled["stream_growth"] == pytest.approx(end.q[-1])
+    assert scaled["correlation_residual"] == pytest.approx(end.correlation[-1])
+    batch = run(*options, "--residual-norm", "batch")
+    assert batch["stream_growth"] == pytest.approx(1 + 30 * 0.72)
+    assert batch["susceptibility_residual"] == 0.0
+    assert "stream_growth" not in run("theory", "--sigma-w", 1.2, "--sigma-b", 0)
+
+
+def test_theory_of_an_exploding_stream_gives_its_logarithm(run: Run) -> None:
+    made = run("theory", "--activation", "relu", "--sigma-w", 2, "--sigma-b", 0, "--residual-blocks", 1000)
+    logarithm = f"e^{1000 * math.log(3):.6g}"
+    for key in ("stream_growth", "stream_variance", "susceptibility_residual"):
+        assert made[key] is None
+        assert logarithm in made["reasons"][key]
+    assert made["log_jacobian_residual"] == pytest.approx(1000 * math.log(3))
+    assert 0.999 < made["correlation_residual"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--sigma-w", 1, "--residual-blocks", 0), "--residual-blocks"),
+        (("--sigma-w", 1, "--residual-blocks", 3, "--residual-scale", 0), "scale = 0.0 is impossible"),
+        (("--sigma-w", 1, "--residual-blocks", 3, "--residual-norm", "group"), "'group'"),
+        (
+            ("--sigma-w", 1, "--residual-scale", 0.5),
+            "--residual-scale is about residual branches; give --residual-blocks",
+        ),
+        (("--sigma-w", 1, "--branch-layers", 2), "--branch-layers is about residual branches"),
+        (("--sigma-w", 1, "--residual-norm", "batch"), "--residual-norm is about residual branches"),
+        (("--edge-of-chaos", "--residual-blocks", 3), "--residual-blocks plays no part in where a line runs"),
+    ],
+)
+def test_theory_refuses_residual_options(refuse: Refuse, args: tuple[object, ...], said: str) -> None:
+    assert said in refuse("theory", "--sigma-b", 0, *args)
 
 
 def test_theory_with_depth_and_width(run: Run) -> None:

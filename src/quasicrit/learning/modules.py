@@ -43,7 +43,8 @@ def initialise_module(
 
     ``activation``: found from the model's modules (Tanh, ReLU, LeakyReLU, GELU, SiLU) if they agree. ``depth``: the number of layers
     less the readout, if it is not given. ``residual``: a pattern for the names of the last layer of each residual branch, as
-    "blocks.*.conv2"; those are scaled by 1/√(their number). The fan-in of a convolution is channels per group × kernel; its
+    "blocks.*.conv2"; those are scaled by 1/√(their number), and the layers of a branch are counted as ``_branch_layers`` says. The
+    fan-in of a convolution is channels per group × kernel; its
     weight is orthogonal as a matrix [out, fan-in]. Norms, embeddings, attention's packed in_proj and everything else stay as they are.
 
     Raises AdviceError if there is nothing to initialise, a weight cannot be set (lazy, reparametrised, shared, without memory), the
@@ -63,7 +64,12 @@ def initialise_module(
     hidden = layers[:-1] or layers
     width = Counter(_matrix_shape(layer)[0] for _, layer in hidden).most_common(1)[0][0]
     chosen = advise(
-        activation, depth if depth is not None else len(hidden), max(width, 2), init, residual_blocks=len(scaled)
+        activation,
+        depth if depth is not None else len(hidden),
+        max(width, 2),
+        init,
+        residual_blocks=len(scaled),
+        branch_layers=_branch_layers([name for name, _ in layers], scaled),
     )
     rng = np.random.default_rng(seed)
     with torch.no_grad():
@@ -99,6 +105,18 @@ def _check_layers(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> 
             raise AdviceError(
                 f"layer {name!r} shares its weight ({', '.join(owners[id(weight)])}): tie weights after the initialisation."
             )
+
+
+def _branch_layers(names: Sequence[str], scaled: Sequence[str]) -> int:
+    """Layers of one branch, from the names: those that stand beside a scaled layer in the same module, itself included.
+
+    "blocks.3.conv1" and "blocks.3.conv2" make two; what lies deeper, as "blocks.3.shortcut.0", is not counted. Where blocks differ the
+    commonest number counts, and without a module around the layer, or without branches, it is 1.
+    """
+    beside = Counter(name.rpartition(".")[0] for name in names)
+    ends = Counter(name.rpartition(".")[0] for name in scaled)
+    counts = Counter(beside[block] // ends[block] for block in ends if block)
+    return counts.most_common(1)[0][0] if counts else 1
 
 
 def _activation_of(model: nn.Module) -> str:

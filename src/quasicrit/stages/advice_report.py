@@ -10,14 +10,25 @@ from quasicrit.stages.user_table import answer
 __all__ = ["advice_report"]
 
 
-def advice_report(activation: str, depth: int, width: int, init: Init, residual_blocks: int) -> dict[str, Any]:
+def advice_report(
+    activation: str, depth: int, width: int, init: Init, residual_blocks: int, branch_layers: int
+) -> dict[str, Any]:
     """The advice as plain data; orthogonal weights have a gain where Gaussian ones have sigma_w.
 
     Raises TheoryError for an unknown activation, AdviceError for an impossible width.
     """
-    made = advise(activation, depth, width, init, residual_blocks=residual_blocks)
+    made = advise(activation, depth, width, init, residual_blocks=residual_blocks, branch_layers=branch_layers)
     reasons = {f"predicted.{name}": "infinite" for name, value in made.predicted.items() if value is None}
-    scale = {"residual_scale": made.residual_scale} if residual_blocks else {}
+    residual = (
+        {
+            "residual_blocks": residual_blocks,
+            "branch_layers": branch_layers,
+            "residual_scale": made.residual_scale,
+            "path_depth": made.path_depth,
+        }
+        if residual_blocks
+        else {}
+    )
     return answer(
         {
             "activation": made.activation,
@@ -26,7 +37,7 @@ def advice_report(activation: str, depth: int, width: int, init: Init, residual_
             "init": made.init,
             "gain" if made.init == "orthogonal" else "sigma_w": made.sigma_w,
             "sigma_b": made.sigma_b,
-            **scale,
+            **residual,
             "predicted": made.predicted,
             "explanation": made.explanation,
         },

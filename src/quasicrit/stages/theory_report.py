@@ -3,30 +3,102 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 from typing import Any, Literal
 
 from quasicrit import theory
 from quasicrit.errors import TheoryError
 from quasicrit.stages.user_table import answer
 
-__all__ = ["line_report", "point_report"]
+__all__ = ["Branches", "line_report", "point_report"]
 
 Line = Literal["edge_of_chaos", "ridge", "j0"]
 
 _AT_DEPTH = ("depth", "m_depth", "susceptibility_depth", "log_jacobian")
+_LOG_LARGEST = math.log(sys.float_info.max)
 _AT_WIDTH = ("width", "sigma_c", "log_m_step_variance")
 
 
+@dataclasses.dataclass(frozen=True)
+class Branches:
+    """Residual branches of a network: ``blocks`` of ``layers`` each, scaled by ``scale``, behind a ``norm`` or none."""
+
+    blocks: int
+    scale: float
+    layers: int
+    norm: theory.ResidualNorm | None
+
+
 def point_report(
-    activation: str, sigma_w: float, sigma_b: float, depth: int | None, width: int | None, m0: float
+    activation: str,
+    sigma_w: float,
+    sigma_b: float,
+    depth: int | None,
+    width: int | None,
+    m0: float,
+    branches: Branches | None = None,
 ) -> dict[str, Any]:
     """Everything about one point; with ``depth`` that layer's numbers, with ``width`` the random walk's.
+
+    With ``branches`` the residual stream's, which starts with mean square ``m0``.
 
     Raises TheoryError for an unknown activation or a value outside its range.
     """
     point = dataclasses.asdict(theory.theory_point(activation, sigma_w, sigma_b, depth=depth, width=width, m0=m0))
     hidden = {"reasons", *(_AT_DEPTH if depth is None else ()), *(_AT_WIDTH if width is None else ())}
-    return answer({key: value for key, value in point.items() if key not in hidden}, point["reasons"])
+    made = {key: value for key, value in point.items() if key not in hidden}
+    reasons = dict(point["reasons"])
+    if branches is not None:
+        stream, why = _stream(activation, sigma_w, sigma_b, m0, branches)
+        made, reasons = made | stream, reasons | why
+    return answer(made, reasons)
+
+
+def _stream(
+    activation: str, sigma_w: float, sigma_b: float, m0: float, branches: Branches
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Numbers of the last block of a residual stream, and reasons: what is too large is told by its logarithm.
+
+    Two inputs are followed from correlation 0.
+    """
+    end = theory.propagate_residual(
+        activation,
+        sigma_w,
+        sigma_b,
+        branches.blocks,
+        scale=branches.scale,
+        branch_layers=branches.layers,
+        q0=m0,
+        correlation=0.0,
+        norm=branches.norm,
+    )
+    assert end.correlation is not None
+    values = {
+        "stream_variance": float(end.q[-1]),
+        "stream_growth": math.exp(end.log_growth) if end.log_growth < _LOG_LARGEST else math.inf,
+        "log_jacobian_residual": end.log_jacobian,
+        "susceptibility_residual": float(end.m_slope[-1]),
+        "correlation_residual": float(end.correlation[-1]),
+        "correlation_slope_residual": float(end.correlation_slope[-1]),
+    }
+    logarithms = {
+        "stream_variance": end.log_q[-1],
+        "stream_growth": end.log_growth,
+        "susceptibility_residual": end.log_q[-1],
+    }
+    reasons = {
+        key: f"too large to be given: the stream's {'growth' if key == 'stream_growth' else 'variance'} is e^{logarithm:.6g}"
+        for key, logarithm in logarithms.items()
+        if math.isinf(values[key])
+    }
+    setting = {
+        "residual_blocks": branches.blocks,
+        "residual_scale": branches.scale,
+        "branch_layers": branches.layers,
+        "residual_norm": branches.norm or "none",
+    }
+    return setting | values, reasons
 
 
 def line_report(
