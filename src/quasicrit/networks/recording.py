@@ -440,8 +440,7 @@ class _Unseen(TorchFunctionMode):
 
     def __enter__(self) -> _Unseen:
         for name, module in self._model.named_modules():
-            leaf = not any(True for _ in module.children())
-            whole = leaf and (id(module) in self._chosen or type(module).__module__.startswith("torch.nn."))
+            whole = _is_leaf(module) and (id(module) in self._chosen or type(module).__module__.startswith("torch.nn."))
             where = None if whole else name or _ROOT
             self._handles.append(
                 module.register_forward_pre_hook(lambda module, args, where=where: self._inside.append(where))
@@ -564,14 +563,18 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
 
 def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tuple[str, nn.Module]]:
     """The modules that ``layers`` and ``types`` choose, each once, with its name."""
-    found = [(name or _ROOT, module) for name, module in model.named_modules(remove_duplicate=False)]
+    found = [
+        (name or _ROOT, module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        # The whole model is a layer only where there is no other.
+        if name or _is_leaf(module)
+    ]
+    names = _few([name for name, _ in found])
     patterns, kinds = _parts(layers), _parts(types)
     for pattern in patterns:
         wanted = pattern.removeprefix("!")
         if not any(fnmatch.fnmatchcase(name, wanted) for name, _ in found):
-            raise RecordingError(
-                f"no layer fits the pattern {pattern!r}; the model has {_few([name for name, _ in found if name != _ROOT] or [_ROOT])}"
-            )
+            raise RecordingError(f"no layer fits the pattern {pattern!r}; the model has {names}")
     there = sorted({type(module).__name__ for _, module in found})
     for kind in kinds:
         if kind not in there:
@@ -580,22 +583,21 @@ def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tup
     exclude = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     chosen: dict[int, tuple[str, nn.Module]] = {}
     for name, module in found:
-        leaf = not any(True for _ in module.children())
         if include:
-            # The whole model is a layer only where there is no other.
-            fits = (name != _ROOT or leaf) and any(fnmatch.fnmatchcase(name, pattern) for pattern in include)
+            fits = any(fnmatch.fnmatchcase(name, pattern) for pattern in include)
         else:
-            fits = leaf or bool(kinds)
+            fits = _is_leaf(module) or bool(kinds)
         if kinds:
             fits = fits and type(module).__name__ in kinds
         if fits and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude):
             chosen.setdefault(id(module), (name, module))
     if not chosen:
-        raise RecordingError(
-            f"no layer fits layers = {layers!r} and types = {types!r} together; the model has "
-            f"{_few([name for name, _ in found if name != _ROOT])}"
-        )
+        raise RecordingError(f"no layer fits layers = {layers!r} and types = {types!r} together; the model has {names}")
     return list(chosen.values())
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
 
 
 def _columns(reduce: Sequence[str]) -> tuple[tuple[str, ...], list[float]]:

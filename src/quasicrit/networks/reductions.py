@@ -117,7 +117,9 @@ def _fused(x: Any, rule: Any, out: Any, shift: Any, before: Any, mean: Any, squa
             out[2, i] /= units
             if not _LOW < out[0, i] < _HIGH:
                 out[0, i] = _mean_square(x[i])
-            if rule == 2:
+            if rule == 0:
+                out[2, i] = 0.0
+            elif rule == 2:
                 # While the row is still in the cache.
                 level = np.float32(0.1 * np.sqrt(out[0, i]))
                 found = 0.0
@@ -159,9 +161,9 @@ def torch_reductions(x: Tensor, rule: ActiveRule, moments: Moments | None) -> Te
     out[0] = torch.linalg.vector_norm(x, 2, 1, dtype=torch.float64).square_() / units
     out[1] = torch.linalg.vector_norm(x, 1, 1, dtype=torch.float64) / units
     if rule == "positive":
-        out[2] = (x > 0).sum(1) / units
+        out[2] = (x > 0).sum(1).double() / units
     elif rule == "tenth":
-        out[2] = (x.abs() > (0.1 * out[0].sqrt()).to(x.dtype)[:, None]).sum(1) / units
+        out[2] = (x.abs() > (0.1 * out[0].sqrt()).to(x.dtype)[:, None]).sum(1).double() / units
     if moments is not None:
         wide = x.double()
         shift = moments.mean if moments.count else wide.mean(0)
