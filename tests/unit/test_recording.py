@@ -172,6 +172,40 @@ def test_what_is_not_called_is_listed(tmp_path: Path) -> None:
         record(model, images(), tmp_path / "b.parquet", layers="spare")
 
 
+def test_transformer_layers_run_alike_in_every_batch() -> None:
+    """torch's fast path calls no part of a transformer layer, unless a hook looks at one, as in the first batch."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    x, found = torch.randn(5, 3, 8), []
+    with Recorder(nn.Sequential(layer), layers="0", on_units=lambda layer, first, y: found.append(y)) as recorder:
+        for _ in range(3):
+            recorder.measure(x.clone())
+    np.testing.assert_array_equal(found[0], found[1])
+    seen = {(entry.where, entry.operation) for entry in recorder.not_seen}
+    assert seen == {("0", "add"), ("0", "relu"), ("0.self_attn", "multi_head_attention_forward")}
+    assert torch.backends.mha.get_fastpath_enabled()
+    with torch.no_grad():
+        np.testing.assert_allclose(found[0], layer(x).flatten(1), rtol=0, atol=1e-5)
+
+
+def test_what_makes_a_weight_is_no_layer() -> None:
+    linear = nn.utils.parametrizations.weight_norm(nn.Linear(50, 4))
+    other = nn.utils.spectral_norm(nn.Linear(4, 4))
+    with Recorder(nn.Sequential(nn.Flatten(), linear, other), types="Linear") as recorder:
+        recorder.measure(images())
+    assert [call.name for call in recorder.layers] == ["1", "2"]
+    assert recorder.not_seen == ()
+
+
+def test_inference_mode(tmp_path: Path) -> None:
+    with torch.inference_mode():
+        model = Small()
+        before = state(model)
+        made = record(model, images(), tmp_path / "a.parquet")
+        assert state(model) == before
+        assert made.n_inputs == 11
+
+
 class Functional(nn.Module):
     """What hooks cannot see: a functional ReLU, a sum and an in-place product; Flatten and Lambda are whole."""
 
@@ -485,6 +519,10 @@ def bad(at: int, value: float = float("nan")) -> np.ndarray:
         (Small, images(), {"moments": "a.csv"}, ("'a.csv'", ".parquet")),
         (Small, images(), {"moments": "a.parquet"}, ("moments", "file of the out too")),
         (lambda: nn.LazyLinear(4), images(), {}, ("no shape yet",)),
+        (lambda: nn.Linear(5, 5, device="meta"), images(), {}, ("weight is on the device meta",)),
+        (lambda: torch.jit.script(nn.Sequential(nn.Tanh())), images(), {}, ("the model is compiled to TorchScript",)),
+        (Small, images().to_sparse(), {}, ("sparse_coo tensor", "dense")),
+        (Small, [images().to_sparse()], {}, ("batch 0", "dense")),
         (lambda: "net", images(), {}, ("str", "torch.nn.Module")),
         (Wandering, [images(4), images(3)], {}, ("same order", "input 4 on", "call 1 is two, where one was")),
         (Wandering, [images(4), images(2)], {}, ("same order", "call 2 is the end, where two was")),

@@ -71,6 +71,8 @@ def _pieces(inputs: Inputs, size: int, dtype: torch.dtype) -> Iterator[Tensor]:
     elif isinstance(inputs, np.ndarray):
         yield from _cut(inputs, size, dtype)
     elif isinstance(inputs, Tensor):
+        if inputs.layout != torch.strided:
+            raise RecordingError(f"the inputs are a {inputs.layout} tensor; give a dense one")
         if inputs.dim() == 0:
             yield inputs
             return
@@ -85,11 +87,11 @@ def _pieces(inputs: Inputs, size: int, dtype: torch.dtype) -> Iterator[Tensor]:
             first = entry[0] if isinstance(entry, tuple | list) and entry else entry
             if isinstance(first, np.ndarray):
                 yield from _cut(first, max(1, len(first)), dtype)
-            elif isinstance(first, Tensor):
+            elif isinstance(first, Tensor) and first.layout == torch.strided:
                 yield first.detach().clone()
             else:
                 raise RecordingError(
-                    f"batch {number} of the inputs is {type(entry).__name__}; it must be a tensor, or a tuple that begins with one"
+                    f"batch {number} of the inputs is {type(entry).__name__}; it must be a dense tensor, or a tuple that begins with one"
                 )
 
 

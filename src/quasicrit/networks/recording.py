@@ -35,6 +35,8 @@ REDUCTIONS = ("log_m", "mean_abs", "active_fraction")
 
 #: The model's own name in messages and tables, where torch has an empty one.
 _ROOT = "(model)"
+#: The child under which torch.nn.utils.parametrize keeps what makes a weight.
+_MAKES_WEIGHTS = "parametrizations"
 _RELU = (nn.ReLU, nn.ReLU6)
 #: Names in a message; more are counted.
 _FEW = 10
@@ -104,8 +106,8 @@ class Recorder:
 
     Within, every module is in eval mode, gradients are off and torch's random numbers start from ``seed``; at the end modes,
     buffers, random state and hooks are as before, after an error too. ``layers``: patterns of module names, joined by commas
-    (``*``, ``?``; a leading ``!`` leaves out). ``types``: names of classes, joined by commas. Default: all modules without
-    children. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs, active_fraction, and quantile:p.
+    (``*``, ``?``; a leading ``!`` leaves out). ``types``: names of classes, joined by commas; those derived from them count.
+    Default: all modules without children. Transformer layers run without torch's fast path, which calls none of their parts. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs, active_fraction, and quantile:p.
     ``moments``: keep n, mean and Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the
     first input and the activations (inputs, units), float32, of each layer of each batch.
 
@@ -160,10 +162,16 @@ class Recorder:
     def __enter__(self) -> Recorder:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_as_it_was(self._model))
+            # Not torch.manual_seed, which reaches devices that take no part and are not forked.
             device = model_device(self._model)
             stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-            torch.manual_seed(self._seed)
+            torch.default_generator.manual_seed(self._seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(self._seed)
+            stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
+            stack.enter_context(_without_fast_path())
             for name, module in self._chosen:
                 handle = module.register_forward_hook(self._hook(name))
                 stack.callback(handle.remove)
@@ -180,6 +188,9 @@ class Recorder:
         output is not one floating tensor (inputs, …), or the layers are called in another order than before.
         """
         self._found, self._calls, self._size = [], Counter(), len(batch)
+        if batch.is_inference():
+            # Such tensors do not tell whether they were changed.
+            batch = batch.clone()
         version = batch._version
         self._run(batch)
         if batch._version != version:
@@ -190,7 +201,7 @@ class Recorder:
         if not self._found:
             raise RecordingError(
                 f"none of the chosen layers is called in a forward pass ({_few([name for name, _ in self._chosen])}); "
-                "choose others"
+                "choose others, or give the model as it is before torch.compile"
             )
         if len(self._found) < len(self.layers):
             missing = self.layers[len(self._found)]
@@ -443,7 +454,10 @@ class _Unseen(TorchFunctionMode):
             whole = _is_leaf(module) and (id(module) in self._chosen or type(module).__module__.startswith("torch.nn."))
             where = None if whole else name or _ROOT
             self._handles.append(
-                module.register_forward_pre_hook(lambda module, args, where=where: self._inside.append(where))
+                # First of all: what other hooks do with a weight, say, is part of their module.
+                module.register_forward_pre_hook(
+                    lambda module, args, where=where: self._inside.append(where), prepend=True
+                )
             )
             self._handles.append(module.register_forward_hook(lambda module, args, output: self._leave()))
         super().__enter__()
@@ -461,12 +475,13 @@ class _Unseen(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         where = self._inside[-1] if self._inside else None
-        if where is not None and not self.resting and isinstance(result, Tensor) and result.is_floating_point():
+        first = result[0] if isinstance(result, tuple) and result else result
+        if where is not None and not self.resting and isinstance(first, Tensor) and first.is_floating_point():
             name = getattr(function, "__name__", "").strip("_")
             if name in _OPERATIONS:
                 key = (where, _SAME.get(name, name))
                 self.counts[key] += 1
-                self._last = (weakref.ref(result), key)
+                self._last = (weakref.ref(first), key)
         return result
 
     def seen(self, output: Tensor) -> None:
@@ -493,7 +508,14 @@ def _model_dtype(model: nn.Module) -> torch.dtype:
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise RecordingError(f"the model is {type(model).__name__}; it must be a torch.nn.Module")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise RecordingError(
+                f"{name or 'the model'} is compiled to TorchScript, and no layer can be seen within; give the model it was made from"
+            )
     for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise RecordingError(f"the parameter {name} is on the device meta, without numbers; load the weights first")
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise RecordingError(
                 f"the parameter {name} has no shape yet; run the model once on a batch, then record it"
@@ -541,7 +563,7 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Eval mode within; training flags and buffers of every module as before at the end."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
-        (module, name, buffer, buffer._version, buffer.clone())
+        (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
@@ -554,11 +576,23 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-        with torch.no_grad():
-            for module, name, buffer, version, value in buffers:
-                if buffer._version != version:
+        for module, name, buffer, value in buffers:
+            module._buffers[name] = buffer
+            if not torch.equal(buffer, value):
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
                     buffer.copy_(value)
-                module._buffers[name] = buffer
+
+
+@contextlib.contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """Transformer layers call their parts one by one, whether or not a hook looks at them: else the numbers of the first batch,
+    in which all modules are looked at, would differ from the others' by rounding."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tuple[str, nn.Module]]:
@@ -566,8 +600,8 @@ def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tup
     found = [
         (name or _ROOT, module)
         for name, module in model.named_modules(remove_duplicate=False)
-        # The whole model is a layer only where there is no other.
-        if name or _is_leaf(module)
+        # The whole model is a layer only where there is no other; what makes a weight out of parameters is none.
+        if (name or _is_leaf(module)) and _MAKES_WEIGHTS not in name.split(".")
     ]
     names = _few([name for name, _ in found])
     patterns, kinds = _parts(layers), _parts(types)
@@ -575,9 +609,9 @@ def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tup
         wanted = pattern.removeprefix("!")
         if not any(fnmatch.fnmatchcase(name, wanted) for name, _ in found):
             raise RecordingError(f"no layer fits the pattern {pattern!r}; the model has {names}")
-    there = sorted({type(module).__name__ for _, module in found})
     for kind in kinds:
-        if kind not in there:
+        if not any(_is_of(module, kind) for _, module in found):
+            there = sorted({type(module).__name__ for _, module in found})
             raise RecordingError(f"no layer is of the type {kind!r}; the model has {_few(there)}")
     include = [pattern for pattern in patterns if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
@@ -588,7 +622,7 @@ def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tup
         else:
             fits = _is_leaf(module) or bool(kinds)
         if kinds:
-            fits = fits and type(module).__name__ in kinds
+            fits = fits and any(_is_of(module, kind) for kind in kinds)
         if fits and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude):
             chosen.setdefault(id(module), (name, module))
     if not chosen:
@@ -597,7 +631,12 @@ def _chosen(model: nn.Module, layers: str | None, types: str | None) -> list[tup
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    return not any(True for _ in module.children())
+    return all(name == _MAKES_WEIGHTS for name, _ in module.named_children())
+
+
+def _is_of(module: nn.Module, kind: str) -> bool:
+    """Whether the module's class, or one that it derives from, has this name."""
+    return any(one.__name__ == kind for one in type(module).__mro__)
 
 
 def _columns(reduce: Sequence[str]) -> tuple[tuple[str, ...], list[float]]:

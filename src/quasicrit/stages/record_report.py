@@ -50,8 +50,8 @@ def record_report(
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     sizes = _sizes(shape)
     with _current_directory(), _progress() as progress:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)
             network = _made(model)
         if weights is not None:
             _load(network, weights)
