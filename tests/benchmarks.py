@@ -16,7 +16,16 @@ import numpy as np
 import torch
 
 from quasicrit.avalanches import detect
-from quasicrit.networks import NetSpec, Replicas, initialise, load_digits_split, propagate, train
+from quasicrit.networks import (
+    NetSpec,
+    Recorder,
+    Replicas,
+    initialise,
+    load_digits_split,
+    propagate,
+    resnet56,
+    train,
+)
 from quasicrit.networks.training import batch_order
 from quasicrit.rng import generator
 from quasicrit.scaling import collapse_curves
@@ -155,6 +164,53 @@ def training() -> None:
         ratio(f"training, L = 30, batched / its matrix products, N = {width}", batched, products, 1.0, "1", 5)
 
 
+#: In a process of its own: the peak of memory after recording so many inputs.
+PEAK_OF_RECORDING = """
+import sys, tempfile
+import torch
+from quasicrit.networks import record, resnet20
+
+torch.set_num_threads(1)
+inputs = (torch.randn(500, 3, 8, 8) for _ in range(int(sys.argv[1]) // 500))
+with tempfile.TemporaryDirectory() as folder:
+    record(resnet20(), inputs, f"{folder}/activity.parquet", moments=f"{folder}/moments.parquet")
+with open("/proc/self/status") as status:
+    print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
+"""
+
+
+def recording() -> None:
+    """A recorded forward pass of ResNet-56 (3 × 32 × 32, batch 64) against the bare one, one thread; then memory."""
+    torch.manual_seed(0)
+    model = resnet56().eval()
+    x = torch.randn(64, 3, 32, 32)
+
+    def bare() -> None:
+        with torch.no_grad():
+            model(x.clone())
+
+    def recorded(recorder: Recorder) -> Callable[[], object]:
+        def work() -> None:
+            with recorder:
+                recorder.measure(x.clone())
+
+        return work
+
+    ends = Recorder(model, layers="stages.*.*.relu2", reduce=["log_m"])
+    all_layers = Recorder(
+        model, types="Conv2d,BatchNorm2d,ReLU,Add", reduce=["mean_abs", "active_fraction"], moments=True
+    )
+    ratio("ResNet-56, log_m of every block / bare forward pass", recorded(ends), bare, 1, "at most 1.15")
+    ratio("ResNet-56, all layers, moments of units / bare", recorded(all_layers), bare, 1, "at most 1.6")
+    few, many = (
+        float(subprocess.run([sys.executable, "-c", PEAK_OF_RECORDING, n], capture_output=True, check=True).stdout)
+        for n in ("1000", "100000")
+    )
+    print(
+        f"memory of recording ResNet-20, 8 × 8: {few:.0f} MB for 1e3 inputs, {many:.0f} MB for 1e5 (at most 100 more)"
+    )
+
+
 def collapses() -> None:
     """A collapse of 100 points with errors and the fit without the smallest size."""
     size = np.repeat([16.0, 24.0, 32.0, 48.0, 64.0], 20)
@@ -196,6 +252,7 @@ def main() -> None:
     tails()
     collapses()
     training()
+    recording()
 
 
 if __name__ == "__main__":

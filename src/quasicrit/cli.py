@@ -1,4 +1,4 @@
-"""The command ``quasicrit``: theory, detect, fit, crackling, collapse, classify and advise, on one's own tables too.
+"""The command ``quasicrit``: theory, record, detect, fit, crackling, collapse, classify and advise, on one's own tables too.
 
 Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
 number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
@@ -161,6 +161,58 @@ def advise(
 
 
 @app.command()
+def record(
+    model: Annotated[str, typer.Argument(help="MODULE:FACTORY, a function without arguments (or a model) to import.")],
+    inputs: Annotated[str, typer.Option(help="Inputs: .npy, Parquet or text, a row each.", show_default=False)],
+    out: Annotated[str, typer.Option(help="Where the activity goes (.parquet).", show_default=False)],
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Patterns of module names: 'stages.*.relu2,!stem'. Default: all modules without children.",
+            show_default=False,
+        ),
+    ] = None,
+    types: Annotated[str | None, typer.Option(help="Classes of modules: Conv2d,ReLU.", show_default=False)] = None,
+    reduce: Annotated[
+        str, typer.Option(help="What to keep of each input at each layer; also quantile:p.")
+    ] = "log_m,mean_abs,active_fraction",
+    shape: Annotated[str | None, typer.Option(help="Shape of one input: 3,32,32.", show_default=False)] = None,
+    weights: Annotated[str | None, typer.Option(help="Weights to load (.safetensors).", show_default=False)] = None,
+    moments: Annotated[
+        str | None, typer.Option(help="Where mean and variance of each unit go (.parquet).", show_default=False)
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Where the activations themselves go (.parquet).", show_default=False)
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Inputs at a time.")] = 64,
+    net: Annotated[int, typer.Option(min=0, help="Number of the network, for the column net.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda if there is one.")] = "auto",
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Record the activity of a torch model, layer by layer. MODULE is imported, so its code runs."""
+    from quasicrit.stages.record_report import record_report
+
+    made = record_report(
+        model,
+        inputs,
+        out,
+        layers=layers,
+        types=types,
+        reduce=[part.strip() for part in reduce.split(",") if part.strip()],
+        shape=shape,
+        weights=weights,
+        moments=moments,
+        units=units,
+        batch_size=batch_size,
+        net=net,
+        device=device,
+        seed=seed,
+    )
+    return _Shown(made, as_json)
+
+
+@app.command()
 def detect(
     activity: Annotated[
         str, typer.Argument(help="Table of activity: Parquet, CSV or text columns; - is standard input.")
@@ -179,6 +231,14 @@ def detect(
         Literal["include", "drop"],
         typer.Option(help="What becomes of an avalanche under way at the first time."),
     ] = "include",
+    standard: Annotated[
+        bool,
+        typer.Option(
+            "--standardise",
+            help="Take the activity in standard deviations of its time, across trajectories. This can make a network look "
+            "critical that is not: compare with surrogates.",
+        ),
+    ] = False,
     burn_in: Annotated[int | None, typer.Option(help="Use times from this one on.")] = None,
     max_duration: Annotated[
         int | None, typer.Option(min=1, help="Leave out avalanches that start after the last time less this.")
@@ -198,6 +258,7 @@ def detect(
         time=time,
         trajectory=[part.strip() for part in trajectory.split(",") if part.strip()],
         threshold=threshold,
+        standard=standard,
         first=first,
         burn_in=burn_in,
         max_duration=max_duration,
@@ -483,9 +544,14 @@ def _rows(
         if not above and key in ("reasons", "notes", "verdict_reasons"):
             continue
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            # Entries with a name and a probability: the likely ones.
-            for entry in value:
-                if entry["probability"] >= _UNLIKELY:
+            # Of entries with a name and a probability: the likely ones.
+            for index, entry in enumerate(value, 1):
+                if "probability" not in entry:
+                    yield (
+                        f"{path}.{index}",
+                        ", ".join(f"{name} {_text(part, None, digits)}" for name, part in entry.items()),
+                    )
+                elif entry["probability"] >= _UNLIKELY:
                     own = {name: part for name, part in entry.items() if name != "name"}
                     yield from _rows({entry["name"]: own}, {}, digits, f"{path}.")
         elif not isinstance(value, Mapping):
@@ -516,5 +582,5 @@ def _text(value: Any, reason: str | None, digits: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(_text(part, None, digits) for part in value)
+        return ", ".join(_text(part, None, digits) for part in value) or "none"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

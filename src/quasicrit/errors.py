@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 __all__ = [
+    "AdviceError",
     "AvalancheError",
     "ConfigError",
     "FitError",
     "PropagationError",
     "QuasicritError",
+    "RecordingError",
     "TableError",
     "TheoryError",
 ]
@@ -43,3 +45,7 @@ class FitError(QuasicritError):
 
 class AdviceError(QuasicritError):
     """An initialisation that cannot be advised, or a model that cannot be initialised."""
+
+
+class RecordingError(QuasicritError):
+    """A model, or inputs to it, whose activity cannot be recorded."""

@@ -40,7 +40,9 @@ __all__ = [
     "read_arrays",
     "read_columns",
     "read_provenance",
+    "read_rows",
     "read_table",
+    "recorded_schema",
     "row_groups",
     "write_table",
 ]
@@ -472,6 +474,25 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("difference_high", pa.float64(), "upper end", nullable=True),
         _field("verdict", _TEXT, "advised: better, worse, or no difference; reference for the advised one itself"),
     ),
+    "recorded": _schema(
+        *_TRAJECTORY,
+        _field("layer", pa.int32(), "number of the call in the forward pass, 1 … L (layer = time)", "layers"),
+        _field("log_m", pa.float32(), "ln m, m = mean over units of x²; −inf where all units are 0"),
+        _field("mean_abs", pa.float32(), "mean over units of |x|"),
+        _field("active_fraction", pa.float32(), "share of units with |x| > rms/10 (after a ReLU: x > 0)"),
+    ),
+    "unit_moments": _schema(
+        _field("layer", pa.int32(), "number of the call in the forward pass, 1 … L", "layers"),
+        _field("unit", pa.int32(), "index of the unit in its layer, last dimension fastest"),
+        _field("n", pa.int64(), "number of inputs"),
+        _field("mean", pa.float64(), "mean over inputs of x"),
+        _field("variance", pa.float64(), "variance over inputs of x, divisor n − 1"),
+    ),
+    "recorded_units": _schema(
+        *_TRAJECTORY,
+        _field("layer", pa.int32(), "number of the call in the forward pass, 1 … L", "layers"),
+        _field("units", pa.binary(), "activations x of the layer's units, little-endian float32"),
+    ),
     "verdicts": _schema(
         _field("claim", _TEXT, "P1 … P8 of the paper"),
         _field("quantity", pa.string(), "what was measured, and where"),
@@ -497,6 +518,18 @@ def activations_schema(width: int) -> pa.Schema:
         _field("input", pa.int32(), "index of the input"),
         _field("units", pa.binary(4 * width), "activations x of the N units, little-endian float32"),
     )
+
+
+def recorded_schema(reductions: Sequence[str]) -> pa.Schema:
+    """Schema of recorded activity with the columns of ``reductions``: those of "recorded", or quantile_p for 0 ≤ p ≤ 1."""
+    known = SCHEMAS["recorded"]
+    chosen = [
+        known.field(name)
+        if name in known.names
+        else _field(name, pa.float32(), f"{name.removeprefix('quantile_')} quantile of x over the units")
+        for name in reductions
+    ]
+    return _schema(*(known.field(name) for name in ("net", "input", "layer")), *chosen)
 
 
 def provenance(**details: Any) -> dict[str, Any]:
@@ -533,7 +566,8 @@ class TableWriter:
     def __init__(self, path: Path | str, schema: pa.Schema, details: Mapping[str, Any]) -> None:
         self._path = Path(path)
         self._schema = schema
-        self._details = json.dumps(details, sort_keys=True)
+        #: What the file's provenance will say: it may grow until the file is complete.
+        self.details = dict(details)
         self._rows = 0
         self._stack = contextlib.ExitStack()
 
@@ -571,10 +605,9 @@ class TableWriter:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
-            digest = _digest(self._schema, self._details, self._rows)
-            self._writer.add_key_value_metadata(
-                {_KEY.decode(): json.dumps({"provenance": self._details, "digest": digest})}
-            )
+            details = json.dumps(self.details, sort_keys=True)
+            digest = _digest(self._schema, details, self._rows)
+            self._writer.add_key_value_metadata({_KEY.decode(): json.dumps({"provenance": details, "digest": digest})})
         self._stack.__exit__(kind, error, trace)
 
 
@@ -765,16 +798,64 @@ def read_columns(
             _verify(name, file)
             table = _read(name, file, _present(name, file.schema_arrow.names, wanted, extra), None)
     else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
-            raise TableError(f"{name}: the file is neither Parquet nor text; give Parquet, CSV or columns of numbers")
-        table = _text_table(name, text, wanted, extra)
+        table = _text_table(name, _decoded(name, content), wanted, extra)
     if not table.num_rows:
         raise TableError(f"{name}: the table is empty; at least one row is needed")
     return table.to_pandas()
+
+
+def read_rows(path: str, rows: int) -> Iterator[np.ndarray]:
+    """Yield all columns of a user's table, which must be numbers, as float64 arrays (about ``rows``, columns).
+
+    Parquet is read piece by piece, so that memory does not grow with the file; text (as ``read_columns`` takes it, but a first
+    line of numbers needs no header) is read at once. Empty cells become NaN.
+
+    Raises TableError for a file that is missing, unreadable, truncated or neither Parquet nor text, ragged rows, an empty
+    table and a column that is not numbers.
+    """
+    try:
+        with open(path, "rb") as handle:
+            content = handle.read(4)
+            if content != b"PAR1":
+                content += handle.read()
+    except FileNotFoundError:
+        raise TableError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise TableError(f"{path}: the file cannot be read ({error.strerror})") from None
+    if content != b"PAR1":
+        yield _numbers(path, _unnamed_text(path, _decoded(path, content)))
+        return
+    with _parquet(path, path) as file:
+        _verify(path, file)
+        if not file.metadata.num_rows:
+            raise TableError(f"{path}: the table is empty; at least one row is needed")
+        # A piece of some megabytes: many columns take as long to start on as to read.
+        pieces = file.iter_batches(max(rows, (1 << 22) // max(1, file.metadata.num_columns)))
+        while True:
+            try:
+                piece = next(pieces, None)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise _damaged(path, error) from None
+            if piece is None:
+                return
+            yield _numbers(path, pa.Table.from_batches([piece]))
+
+
+def _numbers(path: str, table: pa.Table) -> np.ndarray:
+    for field in table.schema:
+        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+            raise TableError(f"{path}: the column {field.name!r} is {field.type}; every column must hold numbers")
+    return np.column_stack([column.to_numpy().astype(np.float64) for column in table.columns])
+
+
+def _unnamed_text(name: str, content: str) -> pa.Table:
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    comma = bool(lines) and "," in lines[0]
+    if lines and not all(_is_number(cell) for cell in _cells(lines[0], comma)):
+        lines = lines[1:]
+    if not lines:
+        raise TableError(f"{name}: the table is empty; at least one row is needed")
+    return _parsed(name, lines, comma, [f"{index + 1}" for index in range(len(_cells(lines[0], comma)))], None)
 
 
 def _present(name: str, found: Sequence[str], wanted: Sequence[str], extra: Sequence[str]) -> list[str]:
@@ -789,9 +870,17 @@ def _present(name: str, found: Sequence[str], wanted: Sequence[str], extra: Sequ
     return chosen
 
 
-def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[str]) -> pa.Table:
-    import pyarrow.csv as pa_csv
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise TableError(f"{name}: the file is neither Parquet nor text; give Parquet, CSV or columns of numbers")
+    return text
 
+
+def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[str]) -> pa.Table:
     lines = [line for line in content.splitlines() if line.strip()]
     first = next((index for index, line in enumerate(lines) if not line.lstrip().startswith("#")), None)
     if first is None:
@@ -811,6 +900,15 @@ def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[
     chosen = _present(name, names, wanted, extra)
     if not rows:
         raise TableError(f"{name}: the table has a header and no rows; at least one row is needed")
+    return _parsed(name, rows, comma, names, chosen)
+
+
+def _parsed(
+    name: str, rows: Sequence[str], comma: bool, names: Sequence[str], chosen: Sequence[str] | None
+) -> pa.Table:
+    """The columns ``chosen`` (None: all) of lines of text."""
+    import pyarrow.csv as pa_csv
+
     text = "\n".join(rows if comma else (",".join(line.split()) for line in rows)).encode()
     try:
         return pa_csv.read_csv(

@@ -264,6 +264,154 @@ def test_no_such_subcommand(refuse: Refuse, args: tuple[str, ...]) -> None:
     assert "theory, advise, detect, fit, crackling, collapse, classify" in refuse(*args)
 
 
+# record ----------------------------------------------------------------------------------------------------
+
+_NETS = """
+import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.act = nn.Tanh()
+    def forward(self, x):
+        return x + self.act(self.fc(x))
+
+def deep():
+    return nn.Sequential(*[Block() for _ in range(6)])
+
+def dying():
+    return nn.Sequential(nn.ReLU(), nn.Hardshrink(99.0))
+
+ready = nn.Tanh()
+number = 3
+
+def asks(width):
+    return nn.Linear(width, width)
+
+def gives_none():
+    pass
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, the current one, with a module of networks and 40 inputs of 8 numbers."""
+    monkeypatch.chdir(tmp_path)
+    # A refusal must leave no file behind, and compiled modules would be some.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "some_nets", raising=False)
+    (tmp_path / "some_nets.py").write_text(_NETS)
+    (tmp_path / "broken_nets.py").write_text("import not_there\n")
+    (tmp_path / "leaving_nets.py").write_text("import sys\nsys.exit('no licence')\n")
+    np.savetxt(tmp_path / "x.csv", generator(1, "test", "record").normal(size=(40, 8)), delimiter=",")
+    return tmp_path
+
+
+def test_record_then_detect(run: Run, nets: Path) -> None:
+    options = (
+        "--layers",
+        "?.act,?",
+        "--out",
+        "a.parquet",
+        "--moments",
+        "m.parquet",
+        "--units",
+        "u.parquet",
+        "--net",
+        3,
+    )
+    made = run("record", "some_nets:deep", "--inputs", "x.csv", *options)
+    assert (made["n_layers"], made["n_inputs"], made["device"]) == (12, 40, "cpu")
+    assert made["bytes"] == sum((nets / f"{name}.parquet").stat().st_size for name in "amu")
+    assert [entry["name"] for entry in made["layers"][:4]] == ["0.act", "0", "1.act", "1"]
+    # The sum of a block is what the block returns, which is recorded.
+    assert (made["not_seen"], made["not_called"], made["notes"]) == ([], [], [])
+    activity = read_columns("a.parquet", ["net", "input", "layer", "log_m", "mean_abs", "active_fraction"])
+    assert len(activity) == 40 * 12
+    assert activity["net"].eq(3).all()
+    found = run("detect", "a.parquet", "--trajectory", "net,input", "--threshold", "median", "--out", "e.parquet")
+    assert found["n_trajectories"] == 40
+    # The seed makes the weights.
+    again = ("--layers", "?.act,?", "--reduce", "log_m", "--out", "b.parquet")
+    for seed, same in ((0, True), (1, False)):
+        run("record", "some_nets:deep", "--inputs", "x.csv", *again, "--seed", seed)
+        assert read_columns("b.parquet", ["log_m"])["log_m"].equals(activity["log_m"]) == same
+
+
+def test_record_with_weights(run: Run, refuse: Refuse, nets: Path) -> None:
+    from safetensors.torch import save_file
+    from torch import nn
+
+    model = nn.Sequential(*[nn.Sequential(nn.Linear(8, 8)) for _ in range(6)])
+    state = {name.replace(".0.", ".fc."): value for name, value in model.state_dict().items()}
+    save_file(state, nets / "w.safetensors")
+    options = ("some_nets:deep", "--inputs", "x.csv", "--layers", "0.fc", "--weights", "w.safetensors")
+    run("record", *options, "--out", "a.parquet", "--units", "u.parquet")
+    first = read_columns("u.parquet", ["units"])["units"].iloc[0]
+    x = np.loadtxt("x.csv", delimiter=",")[0]
+    expected = state["0.fc.weight"].numpy() @ x + state["0.fc.bias"].numpy()
+    np.testing.assert_allclose(np.frombuffer(first, "<f4"), expected, rtol=1e-5, atol=1e-6)
+
+    save_file({name: value for name, value in state.items() if name != "2.fc.bias"}, nets / "w.safetensors")
+    assert "w.safetensors: the file lacks 2.fc.bias" in refuse("record", *options, "--out", "b.parquet")
+    save_file({**state, "head": state["0.fc.bias"].clone()}, nets / "w.safetensors")
+    assert "beyond the model's, head" in refuse("record", *options, "--out", "b.parquet")
+    save_file({**state, "0.fc.bias": state["0.fc.bias"][:3].clone()}, nets / "w.safetensors")
+    line = refuse("record", *options, "--out", "b.parquet")
+    assert "0.fc.bias" in line
+    assert "[3]" in line
+    (nets / "w.safetensors").write_bytes(b"\x80\x04pickle")
+    assert "no safetensors" in refuse("record", *options, "--out", "b.parquet")
+
+
+def test_record_says_what_is_dead_and_not_seen(run: Run, nets: Path) -> None:
+    made = run("record", "some_nets:dying", "--inputs", "x.csv", "--out", "a.parquet")
+    assert "ln m is -inf" in made["notes"][0]
+    assert "40 of 80" in made["notes"][0]
+    made = run("record", "some_nets:deep", "--inputs", "x.csv", "--types", "Linear", "--out", "a.parquet")
+    assert made["not_seen"] == [{"where": str(block), "operation": "add", "count": 1} for block in range(6)]
+    assert "not_seen" in made["notes"][0]
+
+
+def test_record_for_people(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "some_nets:ready", "--inputs", "x.csv", "--shape", "2,4", "--out", "a.parquet"]) == 0
+    out = capsys.readouterr().out
+    assert "layers.1    layer 1, name (model), call 1, type Tanh, shape 2, 4, active |x| > rms/10" in out
+    assert "not_seen    none" in out
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        ("some_nets", (), ("'some_nets'", "MODULE:FACTORY")),
+        ("not_there:deep", (), ("'not_there'", "ModuleNotFoundError")),
+        ("broken_nets:deep", (), ("'broken_nets'", "No module named 'not_there'")),
+        ("leaving_nets:deep", (), ("'leaving_nets'", "SystemExit: no licence")),
+        ("some_nets:shallow", (), ("no 'shallow'",)),
+        ("some_nets:number", (), ("some_nets:number is int",)),
+        ("some_nets:asks", (), ("fails without arguments", "TypeError", "'width'")),
+        ("some_nets:gives_none", (), ("returns NoneType",)),
+        ("some_nets:deep", ("--layers", "conv*"), ("'conv*'", "0, 0.fc, 0.act")),
+        ("some_nets:deep", ("--shape", "2,4"), ("cannot take inputs of shape 40×2×4",)),
+        ("some_nets:deep", ("--shape", "3,x"), ("'3,x'", "3,32,32")),
+        ("some_nets:deep", ("--shape", "9"), ("8 numbers",)),
+        ("some_nets:deep", ("--inputs", "y.csv"), ("y.csv", "no such file")),
+        ("some_nets:deep", ("--weights", "y.safetensors"), ("y.safetensors", "no such file")),
+        ("some_nets:deep", ("--out", "a.csv"), ("'a.csv'", ".parquet")),
+        ("some_nets:deep", ("--reduce", "variance"), ("'variance'", "log_m")),
+        ("some_nets:deep", ("--batch-size", 0), ("--batch-size",)),
+        ("some_nets:deep", ("--device", "tpu"), ("'tpu'",)),
+    ],
+)
+def test_record_refuses(
+    refuse: Refuse, nets: Path, model: str, options: tuple[object, ...], said: tuple[str, ...]
+) -> None:
+    line = refuse("record", model, "--inputs", "x.csv", "--out", "a.parquet", *options)
+    assert all(word in line for word in said), line
+
+
 # detect ----------------------------------------------------------------------------------------------------
 
 # Above 0, net 0: times 2-3 (size 3), 5 (4), 7-8, which is still under way at the last time; net 1: time 0,
@@ -443,6 +591,33 @@ def test_detect_refuses(
     table = _write(change(_activity(_SIGNALS)), tmp_path / f"activity{suffix}")
     line = refuse("detect", table, "--threshold", 0, "--out", tmp_path / "events.parquet", *options)
     assert all(word in line for word in said), line
+
+
+def test_detect_in_standard_deviations_across_trajectories(run: Run, refuse: Refuse, tmp_path: Path) -> None:
+    rng = generator(3, "test", "standard")
+    signals = rng.normal(size=(20, 30)) * np.linspace(0.1, 9, 30) + np.linspace(5, -5, 30)
+    table = _write(_activity(dict(enumerate(signals.tolist()))), tmp_path / "activity.parquet")
+    out = tmp_path / "events.parquet"
+    options = ("detect", table, "--out", out, "--threshold", 1, "--standardise")
+    made = run(*options, "--burn-in", 3)
+    assert (made["threshold"], made["n_trajectories"]) == (1.0, 20)
+    assert "surrogates" in made["notes"][0]
+    z = ((signals - signals.mean(0)) / signals.std(0))[:, 3:]
+    events = read_columns(str(out), ["net", "start", "duration", "size_raw"])
+    above = [(net, layer + 3) for net, layer in np.argwhere(z > 1)]
+    found = [(row.net, row.start + i) for row in events.itertuples() for i in range(row.duration)]
+    assert found == above
+    assert events["size_raw"].sum() == pytest.approx((z[z > 1] - 1).sum())
+
+    def refused(change: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+        _write(change(_activity(dict(enumerate(signals.tolist())))), table)
+        out.unlink(missing_ok=True)
+        return refuse(*options)
+
+    assert "2 are too few" in refused(lambda f: f[f.net < 2])
+    assert "same activity (1) at layer 5 of 30" in refused(lambda f: f.assign(log_m=f.log_m.where(f.layer != 4, 1.0)))
+    assert "same times (layer)" in refused(lambda f: f[(f.net != 3) | (f.layer < 20)])
+    assert "same times (layer)" in refused(lambda f: f.assign(layer=f.layer + (f.net == 3)))
 
 
 def test_detect_refuses_files(refuse: Refuse, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ ALLOWED = {
     "reference": {"avalanches", "rng"},
     "tails": {"statistics", "rng"},
     "avalanches": {"theory", "rng"},
-    "networks": {"theory", "rng"},
+    "networks": {"theory", "rng", "tables"},
     "learning": {"theory", "networks", "statistics"},
     "scaling": {"tails", "avalanches", "reference", "rng", "statistics"},
     "figures": {"tables"},

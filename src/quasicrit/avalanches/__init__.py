@@ -10,6 +10,7 @@ from quasicrit.avalanches.excursions import (
     trajectory_medians,
 )
 from quasicrit.avalanches.profiles import PHASES, Profiles, duration_bins, mean_profiles
+from quasicrit.avalanches.standard import standardise
 from quasicrit.avalanches.surrogates import phase_randomised, shuffle_increments, shuffle_layers
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "phase_randomised",
     "shuffle_increments",
     "shuffle_layers",
+    "standardise",
     "trajectory_medians",
 ]

@@ -1,4 +1,4 @@
-"""Networks: exact propagation of signals, measurements on the way, data sets and batched training.
+"""Networks: exact propagation of signals, measurements on the way, in any torch model too, data sets and batched training.
 
 Names are loaded on first use: a job that propagates signals does not wait for what training needs.
 """
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         save_networks,
     )
     from quasicrit.networks.propagation import Layers, Replicas, propagate
+    from quasicrit.networks.recording import LayerCall, Recorder, Recording, UnseenOperation, record
     from quasicrit.networks.training import Optimiser, TrainingHistory, train
 
 _HOMES = {
@@ -44,19 +45,24 @@ _HOMES = {
         "predict",
         "save_networks",
     ),
+    "recording": ("LayerCall", "Recorder", "Recording", "UnseenOperation", "record"),
     "training": ("Optimiser", "TrainingHistory", "train"),
 }
 
 __all__ = [
     "TASKS",
     "ImageData",
+    "LayerCall",
     "Layers",
     "NetSpec",
     "Optimiser",
+    "Recorder",
+    "Recording",
     "Replicas",
     "StackedMLP",
     "SurvivalCount",
     "TrainingHistory",
+    "UnseenOperation",
     "count_survivors",
     "forward_layers",
     "haar_orthogonal",
@@ -68,6 +74,7 @@ __all__ = [
     "pathwise_susceptibility",
     "predict",
     "propagate",
+    "record",
     "save_networks",
     "torch_activation",
     "torch_generator",

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quasicrit.avalanches import CENSORED, Events, corrected_size, detect, trajectory_medians
+from quasicrit.avalanches import CENSORED, Events, corrected_size, detect, standardise, trajectory_medians
 from quasicrit.errors import AvalancheError, TableError
 from quasicrit.stages.user_table import answer, numbers, table_name
 from quasicrit.tables import TableWriter, read_columns
@@ -30,6 +30,7 @@ def detect_table(
     time: str,
     trajectory: Sequence[str],
     threshold: str,
+    standard: bool = False,
     first: Literal["include", "drop"] = "include",
     burn_in: int | None = None,
     max_duration: int | None = None,
@@ -40,13 +41,14 @@ def detect_table(
 
     ``trajectory``: the columns whose values together name a trajectory (none: the table is one).
     ``threshold`` is "median" (of each trajectory), a number, or "quantile:p" (of each trajectory).
+    ``standard``: the activity is first taken in standard deviations of its time, across all trajectories (``standardise``).
     Threshold and events use time ≥ ``burn_in``; events that start after a trajectory's last time −
     ``max_duration`` are not written. size = size_raw + 0.5826 ``step_sd`` duration, or size_raw without it.
     The events keep the trajectory columns.
 
     Raises TableError for a table that cannot be read, values that are not finite numbers, gaps and
-    duplicates in time; AvalancheError for a threshold that cannot be understood or leaves nothing to
-    detect. No file is left then.
+    duplicates in time, and trajectories of different times where they are compared (``standard``); AvalancheError for a
+    threshold that cannot be understood or leaves nothing to detect, and as ``standardise``. No file is left then.
     """
     name = table_name(path)
     rule, level = _threshold_rule(threshold)
@@ -89,6 +91,18 @@ def detect_table(
     if not len(starts):
         after = "" if burn_in is None else f" from {time} {burn_in} on"
         raise AvalancheError(f"{name}: no trajectory has 2 times{after}; longer ones are needed, or a smaller burn-in")
+    if standard:
+        lengths = ends - starts
+        if (lengths != lengths[0]).any() or (times[starts] != times[0]).any():
+            raise TableError(
+                f"{name}: the trajectories do not have the same times ({time}), so they cannot be standardised across each "
+                "other; leave out those that are shorter"
+            )
+        at = starts[:, np.newaxis] + np.arange(lengths[0])
+        try:
+            values[at] = standardise(values[at])
+        except AvalancheError as error:
+            raise AvalancheError(f"{name}: {error}") from None
     levels = np.empty(len(starts))
     found: list[Events] = []
     origins: list[np.ndarray] = []
@@ -133,9 +147,14 @@ def detect_table(
     table["size"] = size_raw if step_sd is None else corrected_size(size_raw, duration, step_sd)
     table["size_raw"] = size_raw
     table["censored"] = pd.Categorical.from_codes(censored, list(CENSORED))
-    _write(output, table, threshold)
+    _write(output, table, {"threshold": threshold, "standardised": standard})
     one = bool((levels == levels[0]).all())
     skipped = n_given - len(starts)
+    notes = [f"{skipped} trajectories of fewer than 2 times are left out"] if skipped else []
+    if standard:
+        notes.append(
+            "a threshold for each time across trajectories can make a network look critical that is not: compare with surrogates"
+        )
     return answer(
         {
             "n_trajectories": len(starts),
@@ -146,7 +165,7 @@ def detect_table(
             "threshold_low": levels.min(),
             "threshold_high": levels.max(),
             "out": str(output),
-            "notes": [f"{skipped} trajectories of fewer than 2 times are left out"] if skipped else [],
+            "notes": notes,
         },
         {} if one else {"threshold": "each trajectory has its own"},
     )
@@ -181,14 +200,14 @@ def _check_times(name: str, time: str, codes: np.ndarray, times: np.ndarray, who
         )
 
 
-def _write(output: Path | str, table: pd.DataFrame, threshold: str) -> None:
+def _write(output: Path | str, table: pd.DataFrame, details: dict[str, Any]) -> None:
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     # The user's types may change on the way through Parquet (seconds, say, become milliseconds); the digest
     # that is checked on reading needs those that come out.
     buffer = pa.BufferOutputStream()
     pq.write_table(arrow.schema.empty_table(), buffer)
     arrow = arrow.cast(pq.read_schema(pa.BufferReader(buffer.getvalue())).remove_metadata())
-    with TableWriter(output, arrow.schema, {"made_by": "quasicrit detect", "threshold": threshold}) as writer:
+    with TableWriter(output, arrow.schema, {"made_by": "quasicrit detect", **details}) as writer:
         writer.write(arrow)
 
 
