@@ -19,11 +19,13 @@ include: "workflow/rules/avalanches.smk"
 include: "workflow/rules/exponents.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/classes.smk"
+include: "workflow/rules/architectures.smk"
 include: "workflow/rules/figures.smk"
 
 
 localrules:
     all,
+    architectures,
     figures,
     initialisations,
 
@@ -41,12 +43,23 @@ rule all:
         f"{RESULTS}/verdicts.parquet",
         f"{RESULTS}/points.parquet",
         f"{RESULTS}/initialisations/table.md",
+        f"{RESULTS}/architectures/table.md",
         UNIT_FILES,
 
 
 rule initialisations:
     input:
         f"{RESULTS}/initialisations/table.md",
+
+
+rule architectures:
+    input:
+        f"{RESULTS}/architectures/table.md",
+        expand(
+            "{folder}/figures/figure-5-architectures.{kind}",
+            folder=RESULTS,
+            kind=FORMATS,
+        ),
 
 
 rule figures:

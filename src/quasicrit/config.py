@@ -20,10 +20,12 @@ from quasicrit.theory import ACTIVATIONS, edge_of_chaos, ridge, sigma_c, step_va
 __all__ = [
     "Config",
     "Grid",
+    "architecture_params",
     "blocks",
     "json_schema",
     "learning_blocks",
     "load_config",
+    "network_members",
     "points",
     "resolve_sigma_w",
     "resolve_window",
@@ -342,6 +344,273 @@ class Advisor(_Model):
     seeds: Annotated[int, Field(ge=2)] = 5
 
 
+Definition = Literal["A", "B", "C"]
+#: Of images of a task: channels, height, width.
+_IMAGES: dict[str, tuple[int, int, int]] = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fashion_mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+}
+_PerStage = tuple[Count, ...]
+#: Fields of an architecture that are no option of the network itself.
+_NO_OPTIONS = frozenset(
+    [
+        "name",
+        "family",
+        "image",
+        "init",
+        "sigma_w",
+        "sigma_b",
+        "definitions",
+        "trained",
+        "nulls",
+        "nets",
+        "training_steps",
+        "learning_rate",
+        "windows",
+        "vary",
+        "stage",
+    ]
+)
+
+
+class _Net(_Model):
+    """What every architecture has: a name, images of ``image`` pixels a side, an initialisation, what is measured on it.
+
+    ``definitions``: of avalanches (A relevance walk, B unit stream, C layer activity). ``trained``: measured after training as well.
+    ``vary``: one option and its values; each makes a network of its own, and trends are drawn over them. ``windows``: its own windows of
+    durations by definition. ``stage``: of a resnet, where units are followed (B).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    family: str
+    image: Count = 8
+    init: Literal["gaussian", "orthogonal"] = "gaussian"
+    sigma_w: Positive | Literal["critical"] = "critical"
+    sigma_b: NonNegative = 0.0
+    definitions: Annotated[tuple[Definition, ...], Field(min_length=1)]
+    trained: bool = True
+    nulls: bool = True
+    nets: Annotated[int, Field(ge=6)] | None = None
+    training_steps: Count | None = None
+    learning_rate: Positive | None = None
+    windows: dict[Definition, tuple[int, int]] = {}
+    vary: dict[str, tuple[Any, ...]] = {}
+
+    def options(self) -> dict[str, Any]:
+        """The options that the family's network is built with."""
+        return {key: value for key, value in self.model_dump().items() if key not in _NO_OPTIONS}
+
+    def layers(self, definition: Definition) -> int:
+        """Layers in time of a definition; for C, where all kinds of layers count, at least as many."""
+        raise TypeError("each family has its own")
+
+    @model_validator(mode="after")
+    def _one_option(self) -> _Net:
+        if len(self.vary) > 1:
+            raise ValueError(f"vary names {', '.join(self.vary)}: give one option")
+        for option, values in self.vary.items():
+            if option not in self.options():
+                raise ValueError(
+                    f"vary: {option!r} is no option of a {self.family}; they are {', '.join(self.options())}"
+                )
+            if len(values) < 2:
+                raise ValueError(f"vary: {option} needs two values or more")
+        return self
+
+
+class ResNetNet(_Net):
+    """Residual network of convolutions: blocks and channels by stage; basic or bottleneck; activation after (post) or before (pre)
+    the sum; residual_scale "stable" is 1/√blocks."""
+
+    family: Literal["resnet"]
+    blocks: Annotated[_PerStage, Field(min_length=1)]
+    channels: Annotated[_PerStage, Field(min_length=1)]
+    block: Literal["basic", "bottleneck"] = "basic"
+    norm: Literal["batch", "none"] = "batch"
+    order: Literal["post", "pre"] = "post"
+    residual_scale: Positive | Literal["stable"] = 1.0
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    shortcut: Literal["pad", "projection"] = "pad"
+    stage: Annotated[int, Field(ge=0)] = 0
+
+    def layers(self, definition: Definition) -> int:
+        if definition == "B":
+            return self.blocks[self.stage]
+        return (3 if self.block == "bottleneck" else 2) * sum(self.blocks) + 1
+
+    @model_validator(mode="after")
+    def _possible(self) -> ResNetNet:
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(
+                f"blocks = {list(self.blocks)} and channels = {list(self.channels)}: give one number of each for every stage"
+            )
+        if self.stage >= len(self.blocks):
+            raise ValueError(f"stage = {self.stage}, but the stages are 0 to {len(self.blocks) - 1}")
+        projects = self.shortcut == "projection" and (len(self.blocks) > 1 or self.block == "bottleneck")
+        if "A" in self.definitions and (self.order == "pre" or projects):
+            raise ValueError(
+                "definition A needs streams that are rectified and skips without parameters: order: post and shortcut: pad, or leave A out"
+            )
+        return self
+
+
+class ConvNetNet(_Net):
+    """Plain convolutional network of one width."""
+
+    family: Literal["conv"]
+    depth: Count
+    channels: Count
+    activation: str = "tanh"
+
+    def layers(self, definition: Definition) -> int:
+        return self.depth
+
+    @field_validator("activation")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ACTIVATIONS:
+            raise ValueError(f"{value!r} is no activation; allowed are {', '.join(ACTIVATIONS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _rectified(self) -> ConvNetNet:
+        if "A" in self.definitions and self.activation != "relu":
+            raise ValueError("definition A follows active units of relu: choose activation: relu, or leave A out")
+        return self
+
+
+class _Sequence(_Net):
+    width: Count
+    steps: Annotated[int, Field(ge=2)] = 64
+
+    def layers(self, definition: Definition) -> int:
+        return self.steps
+
+    @model_validator(mode="after")
+    def _no_lineages(self) -> _Sequence:
+        if "A" in self.definitions:
+            raise ValueError("definition A follows units of rectified convolutions; leave A out")
+        return self
+
+
+class RNNNet(_Sequence):
+    """Vanilla recurrent network, unrolled over ``steps`` tokens of an image."""
+
+    family: Literal["rnn"]
+    activation: Literal["tanh", "relu"] = "tanh"
+
+
+class LSTMNet(_Sequence):
+    """LSTM, unrolled over ``steps`` tokens of an image."""
+
+    family: Literal["lstm"]
+
+
+class TransformerNet(_Sequence):
+    """Pre-norm transformer encoder over ``steps`` tokens of an image."""
+
+    family: Literal["transformer"]
+    depth: Count
+    heads: Count = 4
+    steps: Annotated[int, Field(ge=2)] = 16
+    residual_scale: Positive = 1.0
+
+    def layers(self, definition: Definition) -> int:
+        return self.depth
+
+
+Net = Annotated[ResNetNet | ConvNetNet | RNNNet | LSTMNet | TransformerNet, Field(discriminator="family")]
+
+
+class Architectures(_Model):
+    """P6: other architectures, by three definitions of avalanches with their nulls, before and after training.
+
+    ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
+    and C; ``other_thresholds`` show how the answer moves. ``windows``: durations to fit, declared before the run. Six networks at least, since
+    the covariance of three exponents is estimated over them.
+    """
+
+    task: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = "digits"
+    nets: Annotated[int, Field(ge=6)] = 8
+    steps: Count = 60
+    batch_size: Count = 64
+    learning_rate: Positive = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 4, "B": 30, "C": 200}
+    threshold: Annotated[float, Field(ge=-3, le=3)] = 1.0
+    other_thresholds: tuple[Annotated[float, Field(ge=-3, le=3)], ...] = (0.5, 2.0)
+    windows: dict[Definition, tuple[int, int]] = {"A": (2, 16), "B": (2, 8), "C": (2, 12)}
+    reference_events: Annotated[int, Field(ge=1000)] = 50_000
+    networks: tuple[Net, ...] = ()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Architectures:
+        names = [net.name for net in self.networks]
+        side = _IMAGES[self.task][1]
+        most = _TEST_SAMPLES.get(self.task, 10_000)
+        for definition, count in self.inputs.items():
+            if count > most:
+                raise ValueError(f"inputs.{definition} = {count} is more than the {most} test samples of {self.task}")
+        for net in self.networks:
+            if names.count(net.name) > 1:
+                raise ValueError(f"networks: the name {net.name!r} is given twice; each network needs its own")
+            if net.image % side:
+                raise ValueError(
+                    f"networks.{net.name}: image = {net.image} is no multiple of the {side} pixels of an image of {self.task}"
+                )
+            for label, member in network_members(net):
+                self._check(label, member, side)
+        return self
+
+    def _check(self, label: str, net: _Net, side: int) -> None:
+        values = _IMAGES[self.task][0] * net.image**2
+        if isinstance(net, _Sequence) and values % net.steps:
+            raise ValueError(f"networks.{label}: steps = {net.steps} does not divide the {values} values of an image")
+        if isinstance(net, TransformerNet) and net.width % net.heads:
+            raise ValueError(f"networks.{label}: heads = {net.heads} does not divide width = {net.width}")
+        if isinstance(net, ResNetNet):
+            halved = len(net.blocks) - 1 + (2 if net.stem == "imagenet" else 0)
+            if net.image % 2**halved:
+                raise ValueError(f"networks.{label}: image = {net.image} cannot be halved {halved} times")
+        for definition in net.definitions:
+            window = self.window(net, definition)
+            layers = net.layers(definition)
+            if not 1 <= window[0] < window[1] or window[1] <= 2 * window[0]:
+                raise ValueError(
+                    f"networks.{label}: the window {list(window)} of definition {definition} must start at 1 or more and end above twice that"
+                )
+            if (window[1] > layers // 2 and definition != "C") or window[1] > layers:
+                raise ValueError(
+                    f"networks.{label}: the window {list(window)} of definition {definition} is too long for its {layers} layers: events "
+                    "must have time to end after half of them; give the network a window of its own, or leave the definition out"
+                )
+
+    def window(self, net: _Net, definition: Definition) -> tuple[int, int]:
+        """The window of durations of a definition on a network: its own, or the common one."""
+        found = net.windows.get(definition, self.windows.get(definition))
+        if found is None:
+            raise ValueError(f"networks.{net.name}: definition {definition} has no window: give windows.{definition}")
+        return found
+
+
+def network_members(net: _Net) -> list[tuple[str, _Net]]:
+    """The networks of an entry by their label: one, or one for each value of what varies."""
+    if not net.vary:
+        return [(net.name, net)]
+    ((option, values),) = net.vary.items()
+    made = []
+    for value in values:
+        shown = "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+        fields = {**net.model_dump(), option: value, "vary": {}}
+        try:
+            made.append((f"{net.name}, {option} = {shown}", type(net).model_validate(fields)))
+        except ValidationError as error:
+            raise ValueError(f"networks.{net.name}: vary.{option} = {value!r}: {error.errors()[0]['msg']}") from None
+    return made
+
+
 class Classes(_Model):
     """Reference processes: events for the bias of a class on a window, and realisations for the confusion matrix."""
 
@@ -393,6 +662,7 @@ class Config(_Model):
     training: Training
     learning: LearningPlane
     advisor: Advisor
+    architectures: Architectures = Architectures()
     classes: Classes = Classes()
     definitions: Definitions = Definitions()
     criteria: Criteria = Criteria()
@@ -403,6 +673,7 @@ class Config(_Model):
             ("training.task", (self.training.task,)),
             ("learning.tasks", self.learning.tasks),
             ("advisor.tasks", self.advisor.tasks),
+            ("architectures.task", (self.architectures.task,) if self.architectures.networks else ()),
         ):
             filed = [task for task in tasks if task not in _TEST_SAMPLES]
             if filed and self.data.folder is None:
@@ -651,6 +922,61 @@ def learning_blocks(config: Config) -> dict[tuple[str, int, int, str, int], dict
                         "points": points[start : start + size],
                     }
     return made
+
+
+def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
+    """By name of an entry what the numbers of its networks depend on, as plain data for a rule's params."""
+    chosen = config.architectures
+    made = {}
+    for net in chosen.networks:
+        members = [
+            {
+                "label": label,
+                "options": member.options(),
+                "size": _size_of(net, member),
+                "windows": {d: list(chosen.window(member, d)) for d in member.definitions},
+            }
+            for label, member in network_members(net)
+        ]
+        made[net.name] = {
+            "name": net.name,
+            "family": net.family,
+            "task": chosen.task,
+            "shape": list(_IMAGES[chosen.task]),
+            "image": net.image,
+            "init": net.init,
+            "sigma_w": net.sigma_w,
+            "sigma_b": net.sigma_b,
+            "stage": getattr(net, "stage", 0),
+            "nets": net.nets or chosen.nets,
+            "trained": net.trained,
+            "nulls": net.nulls,
+            "definitions": list(net.definitions),
+            "members": members,
+            "training": {
+                "steps": net.training_steps or chosen.steps,
+                "batch_size": chosen.batch_size,
+                "learning_rate": net.learning_rate or chosen.learning_rate,
+                "momentum": chosen.momentum,
+            },
+            "inputs": {definition: chosen.inputs[definition] for definition in net.definitions},
+            "threshold": chosen.threshold,
+            "other_thresholds": list(chosen.other_thresholds),
+        }
+    return made
+
+
+def _size_of(net: _Net, member: _Net) -> int:
+    """What varies among an entry's networks, as one number: blocks of all stages, channels of the first, depth, width; else 0."""
+    for option in net.vary:
+        value = member.options()[option]
+        if option == "blocks":
+            return int(sum(value))
+        if isinstance(value, int):
+            return value
+        if isinstance(value, tuple | list):
+            return int(value[0])
+    return 0
 
 
 def _unit_cost(point: Point) -> float:

@@ -96,6 +96,10 @@ _REGIME = [
     _field("outcome", _TEXT, "accuracy or speed"),
     _field("n_points", pa.int32(), "points that were ranked"),
 ]
+_MEMBER = [
+    _field("member", _TEXT, "network of the configuration, with what varies"),
+    _field("state", _TEXT, "initial, trained, shuffled (trained weights permuted), or reference"),
+]
 _TRUTH = _field("reason", pa.string(), "why a value is null, or empty")
 
 
@@ -493,6 +497,92 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("layer", pa.int32(), "number of the call in the forward pass, 1 … L", "layers"),
         _field("units", pa.binary(), "activations x of the layer's units, little-endian float32"),
     ),
+    "layer_activity": _schema(
+        *_MEMBER,
+        _field("net", pa.int32(), "index of the network (the cluster of the bootstrap)"),
+        _field("input", pa.int32(), "index of the test sample"),
+        _field("layer", pa.int32(), "number of the layer in the order of execution, 1 … L", "layers"),
+        _field("mean_abs", pa.float32(), "mean over units of |x|"),
+    ),
+    "unit_stream": _schema(
+        *_MEMBER,
+        _field("net", pa.int32(), "index of the network (the cluster of the bootstrap)"),
+        _field("input", pa.int32(), "index of the test sample"),
+        _field("layer", pa.int32(), "number of the layer in the stream, 1 … L", "layers"),
+        _field("units", pa.binary(), "activations x of the layer's units, little-endian float32"),
+    ),
+    "cascades": _schema(
+        *_MEMBER,
+        _field("signal", _TEXT, "own, or a null: input shuffle, layer shuffle, Gaussian surrogate, i.i.d. weights"),
+        _field("variant", _TEXT, "threshold, measure of size or clock of the definition"),
+        _field("net", pa.int32(), "index of the network (the cluster of the bootstrap)"),
+        _field("duration", pa.int32(), "layers, or generations of a lineage", "layers"),
+        _field("size", pa.float64(), "Σ(z − k) (+ .5826 s d), or descendants of a unit, itself included"),
+        _field("censored", _TEXT, "none, or end: under way at the last layer; only none is fitted"),
+    ),
+    "architecture_learning": _schema(
+        _field("member", _TEXT, "network of the configuration, with what varies"),
+        _field("net", pa.int32(), "index of the network (its seed)"),
+        _field("step", pa.int32(), "optimiser steps done"),
+        _field("train_loss", pa.float64(), "mini-batch cross entropy (nats); null at the end", "nats", nullable=True),
+        _field("test_accuracy", pa.float64(), "share of test samples classified rightly", nullable=True),
+        _field("diverged", pa.bool_(), "the loss became infinite or undefined"),
+    ),
+    "cascade_distributions": _schema(
+        _field("network", _TEXT, "name in the configuration"),
+        *_MEMBER,
+        _field("definition", _TEXT, "of avalanches: A relevance walk, B unit stream, C layer activity"),
+        _field("signal", _TEXT, "own, a null, or an exact process at the same depth"),
+        _field("x", pa.float64(), "geometric centre of a bin of durations", "layers"),
+        _field("value", pa.float64(), "share of events per unit of duration"),
+        _field("error", pa.float64(), "its standard error over networks", nullable=True),
+    ),
+    "architectures": _schema(
+        _field("network", _TEXT, "name in the configuration"),
+        _field("family", _TEXT, "resnet, conv, transformer, rnn or lstm"),
+        *_MEMBER,
+        _field("size", pa.int32(), "what varies: blocks, depth, channels or width; 0 where nothing does"),
+        _field("definition", _TEXT, "of avalanches: A relevance walk, B unit stream, C layer activity"),
+        _field("signal", _TEXT, "own, a null, or an exact process at the same depth: critical branching, random walk"),
+        _field("variant", _TEXT, "threshold, measure of size or clock of the definition"),
+        _field("primary", pa.bool_(), "the variant that the run declares as the main one"),
+        _field("layers", pa.int32(), "L, layers that the definition looks at", "layers"),
+        _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
+        _field("window_high", pa.int32(), "largest duration of the window", "layers"),
+        _field("n_nets", pa.int32(), "networks; of an exact process groups of realisations"),
+        _field("n_events", pa.int64(), "complete events in the window"),
+        _field("censored", pa.float64(), "share of all events that were under way at the last layer", nullable=True),
+        *(
+            _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
+            for name, meaning in (
+                ("tau_s", "exponent of sizes"),
+                ("tau_d", "exponent of durations"),
+                ("gamma", "exponent of mean size by duration"),
+                ("difference", "gamma − (tau_d − 1)/(tau_s − 1)"),
+                ("d_c", "cut-off duration ⟨d²⟩/⟨d⟩ of all complete events"),
+            )
+            for end, word in (
+                ("", ""),
+                ("_low", ", lower end of its 95 % interval (Student, over networks)"),
+                ("_high", ", upper end"),
+            )
+        ),
+        _field(
+            "verdict",
+            _TEXT,
+            "most probable class, or none; of an exact process: as it reads if classes are not calibrated at its depth",
+        ),
+        _field("probability", pa.float64(), "its probability", nullable=True),
+        _field("mean_field_dp", pa.float64(), "probability of mean-field directed percolation", nullable=True),
+        _field("brownian_excursion", pa.float64(), "probability of the Brownian excursion", nullable=True),
+        _field("moved", pa.float64(), "of a null: distance to the own signal, in standard errors", nullable=True),
+        _field("grade", _TEXT, "grade of the evidence, of the own signal by the main variant; none elsewhere"),
+        _field("statement", pa.string(), "what may be said"),
+        _field("reasons_for", pa.string(), "one sentence a line"),
+        _field("reasons_against", pa.string(), "one sentence a line"),
+        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+        _TRUTH,
+    ),
     "verdicts": _schema(
         _field("claim", _TEXT, "P1 … P8 of the paper"),
         _field("quantity", pa.string(), "what was measured, and where"),
@@ -607,6 +697,7 @@ class TableWriter:
         if kind is None:
             details = json.dumps(self.details, sort_keys=True)
             digest = _digest(self._schema, details, self._rows)
+            self._writer.add_key_value_metadata({_KEY.decode(): json.dumps({"provenance": details, "digest": digest})})
             self._writer.add_key_value_metadata({_KEY.decode(): json.dumps({"provenance": details, "digest": digest})})
         self._stack.__exit__(kind, error, trace)
 

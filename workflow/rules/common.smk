@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 
 from quasicrit.config import (
+    architecture_params,
     blocks,
     learning_blocks,
     load_config,
@@ -16,6 +17,7 @@ from quasicrit.errors import QuasicritError
 from quasicrit.fingerprint import fingerprint
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES, fetched_files
+from quasicrit.stages.figure_tables import FIGURE_TABLES
 
 try:
     RUN = load_config(config)
@@ -25,16 +27,7 @@ except QuasicritError as error:
     sys.exit(2)
 
 RESULTS = RUN.results
-FIGURES = [
-    "figure-1-avalanches",
-    "figure-2-phase-diagram",
-    "figure-3-learning",
-    "figure-4-finite-size-scaling",
-    "extended-1-confusion",
-    "extended-2-definitions",
-    "extended-3-initialisations",
-    "extended-4-along-training",
-]
+FIGURES = list(FIGURE_TABLES)
 FORMATS = ["pdf", "png", "svg"]
 
 SIMULATED = {(b.source, b.protocol, b.width, b.depth, b.index): b for b in blocks(RUN)}
@@ -48,6 +41,7 @@ POINTS = [
 ]
 KINDS = sorted({(p.source, p.protocol) for p in POINTS})
 PLANE = learning_blocks(RUN)
+ARCHITECTURES = architecture_params(RUN)
 PLANE_PATH = (
     "{task}/width={width}/depth={depth}/optimiser={optimiser}/block={block}.parquet"
 )
@@ -140,6 +134,36 @@ def advisor_params(wildcards):
     }
 
 
+#: What only detection and fits depend on: a change of it trains and records nothing again.
+READING = ("threshold", "other_thresholds")
+
+
+def recorded_params(network):
+    """What the recordings of an entry's networks depend on."""
+    entry = {k: v for k, v in ARCHITECTURES[network].items() if k not in READING}
+    members = [{k: m[k] for k in ("label", "options")} for m in entry["members"]]
+    return {**entry, "members": members}
+
+
+def trained_params(network):
+    """What an entry's networks depend on."""
+    unread = ("definitions", "inputs", "nulls", "stage")
+    return {k: v for k, v in recorded_params(network).items() if k not in unread}
+
+
+def cascade_source(wildcards):
+    """What a definition reads: the networks, their unit streams or the activity of their layers."""
+    folder = f"{RESULTS}/recorded/{wildcards.network}"
+    if wildcards.definition == "A":
+        return {
+            "states": f"{RESULTS}/architectures/{wildcards.network}/states.safetensors",
+            "files": data_files(RUN.architectures.task),
+        }
+    if wildcards.definition == "B":
+        return {"units": f"{folder}/units.parquet"}
+    return {"activity": f"{folder}/activity.parquet"}
+
+
 def training_params(wildcards):
     t = RUN.training
     return {
@@ -199,7 +223,13 @@ def class_windows():
     own = {p.window for p in POINTS if p.exponents}
     other = {tuple(w) for windows in other_windows().values() for w in windows}
     declared = {p.window for p in [*PROCESSES.values(), *IMPOSTORS.values()]}
-    return sorted(own | other | declared)
+    cascades = {
+        tuple(window)
+        for entry in ARCHITECTURES.values()
+        for member in entry["members"]
+        for window in member["windows"].values()
+    }
+    return sorted(own | other | declared | cascades)
 
 
 def raster_block():
@@ -228,5 +258,7 @@ wildcard_constraints:
     block=r"\d+",
     task="digits|breast_cancer|wine|teacher|mnist|fashion_mnist|cifar10",
     optimiser="sgd|adam",
+    definition="[ABC]",
+    network=r"[a-z][a-z0-9_]*",
     source=r"[a-z]+",
     protocol=r"[A-Za-z]+",

@@ -64,6 +64,13 @@ rule judge_claims:
             f"{RESULTS}/initialisations/{task}/depth={depth}/advice.parquet"
             for task, depth in COMPARED
         ],
+        architectures=[
+            f"{RESULTS}/cascades/fits/{name}.parquet" for name in ARCHITECTURES
+        ],
+        architecture_learning=[
+            f"{RESULTS}/architectures/{name}/learning.parquet"
+            for name in ARCHITECTURES
+        ],
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
@@ -92,6 +99,6 @@ rule judge_claims:
         },
         fingerprint=fingerprint("quasicrit.stages.judge"),
     message:
-        "Claims P1 to P5 and P7: verdicts and summary"
+        "Claims P1 to P7: verdicts and summary"
     script:
         "../../scripts/judge_claims.py"

@@ -11,7 +11,13 @@ from quasicrit.avalanches.excursions import (
 )
 from quasicrit.avalanches.profiles import PHASES, Profiles, duration_bins, mean_profiles
 from quasicrit.avalanches.standard import standardise
-from quasicrit.avalanches.surrogates import phase_randomised, shuffle_increments, shuffle_layers
+from quasicrit.avalanches.surrogates import (
+    gaussian_surrogate,
+    phase_randomised,
+    shuffle_increments,
+    shuffle_layers,
+    shuffle_trajectories,
+)
 
 __all__ = [
     "CENSORED",
@@ -22,11 +28,13 @@ __all__ = [
     "corrected_size",
     "detect",
     "duration_bins",
+    "gaussian_surrogate",
     "layer_medians",
     "mean_profiles",
     "phase_randomised",
     "shuffle_increments",
     "shuffle_layers",
+    "shuffle_trajectories",
     "standardise",
     "trajectory_medians",
 ]

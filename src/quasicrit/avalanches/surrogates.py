@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["phase_randomised", "shuffle_increments", "shuffle_layers"]
+__all__ = [
+    "gaussian_surrogate",
+    "phase_randomised",
+    "shuffle_increments",
+    "shuffle_layers",
+    "shuffle_trajectories",
+]
 
 
 def shuffle_layers(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -36,3 +42,20 @@ def phase_randomised(activity: np.ndarray, rng: np.random.Generator) -> np.ndarr
     if layers % 2 == 0:
         phases[:, -1] = 1.0
     return np.fft.irfft(spectrum * phases, n=layers, axis=1)
+
+
+def shuffle_trajectories(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Permute each layer of (trajectories, layers) across trajectories: every layer keeps its values, no memory is left."""
+    return rng.permuted(activity, axis=0)
+
+
+def gaussian_surrogate(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian trajectories, as many, with the means and the covariance between layers of ``activity`` (trajectories, layers).
+
+    What it leaves unchanged needs no more than second-order statistics.
+    """
+    mean = activity.mean(axis=0)
+    centred = activity - mean
+    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(activity)))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return mean + rng.standard_normal(activity.shape) @ root.T

@@ -1,7 +1,8 @@
-"""The figures of a run, drawn from its tables alone: avalanches, phase diagram, scaling, classes, learning."""
+"""The figures of a run, drawn from its tables alone: avalanches, phase diagram, scaling, classes, learning, architectures."""
 
 from __future__ import annotations
 
+from quasicrit.figures.architectures import ArchitectureTables, draw_architectures
 from quasicrit.figures.avalanches import AvalancheTables, draw_avalanches
 from quasicrit.figures.classes import ConfusionTables, DefinitionTables, draw_confusion, draw_definitions
 from quasicrit.figures.finite_size_scaling import FiniteSizeTables, draw_finite_size_scaling
@@ -17,6 +18,7 @@ from quasicrit.figures.phase_diagram import PhaseDiagramTables, draw_phase_diagr
 
 __all__ = [
     "AdviceTables",
+    "ArchitectureTables",
     "AvalancheTables",
     "ConfusionTables",
     "DefinitionTables",
@@ -25,6 +27,7 @@ __all__ = [
     "LearningTables",
     "PhaseDiagramTables",
     "draw_along_training",
+    "draw_architectures",
     "draw_avalanches",
     "draw_confusion",
     "draw_definitions",

@@ -1,5 +1,6 @@
 """Processes whose answer is known: references of the universality classes, and impostors that must be rejected."""
 
+from quasicrit.reference.finite_depth import branching_at_depth, walk_at_depth
 from quasicrit.reference.process import Avalanches, Process, Signal
 from quasicrit.reference.registry import IMPOSTORS, PROCESSES
 from quasicrit.reference.signals import (
@@ -20,9 +21,11 @@ __all__ = [
     "Signal",
     "autoregressive",
     "branching_activity",
+    "branching_at_depth",
     "fractional_noise",
     "independent",
     "poisson_counts",
     "random_walk",
     "subsampled",
+    "walk_at_depth",
 ]

@@ -16,7 +16,7 @@ from quasicrit.scaling.events import EventVerdict, classify_events, favoured_ove
 from quasicrit.scaling.evidence import GRADES, Evidence, Finding, grade_evidence
 from quasicrit.scaling.finite_size import CurveCollapse, EventCollapse, collapse_curves, collapse_events
 from quasicrit.scaling.shape import ShapeCollapse, collapse_shapes
-from quasicrit.scaling.window_bias import class_biases, measure_biases, window_biases
+from quasicrit.scaling.window_bias import bias_of, class_biases, measure_biases, window_biases
 
 __all__ = [
     "CLASSES",
@@ -37,6 +37,7 @@ __all__ = [
     "ShapeCollapse",
     "UniversalityClass",
     "WindowBias",
+    "bias_of",
     "branching_ratio",
     "class_biases",
     "classify",

@@ -17,9 +17,9 @@ from quasicrit.errors import FitError
 from quasicrit.reference import PROCESSES, Process
 from quasicrit.rng import generator
 from quasicrit.scaling.classes import WindowBias
-from quasicrit.scaling.crackling import crackling
+from quasicrit.scaling.crackling import Crackling, crackling
 
-__all__ = ["class_biases", "measure_biases", "window_biases"]
+__all__ = ["bias_of", "class_biases", "measure_biases", "window_biases"]
 
 #: Events of each reference process, and resamples for the covariance of its exponents.
 _EVENTS = 30_000
@@ -63,9 +63,21 @@ def measure_biases(
         except FitError as error:
             found.append(error)
             continue
-        values = np.array([fit.tau_s.value, fit.tau_d.value, fit.gamma.value])
-        found.append(WindowBias(values - np.array(process.exponents), fit.covariance))
+        found.append(WindowBias(_shift(fit, process.exponents), fit.covariance))
     return found
+
+
+def _shift(found: Crackling, exponents: tuple[float, float, float]) -> np.ndarray:
+    return np.array([found.tau_s.value, found.tau_d.value, found.gamma.value]) - np.array(exponents)
+
+
+def bias_of(found: Crackling, exponents: tuple[float, float, float], parameter: float | None = None) -> WindowBias:
+    """The bias of a class, as ``classify`` takes it, from one process of it with known ``exponents``, fitted as ``found``.
+
+    ``parameter``: of the process, on a class that is a curve. Half of the shift is added as an error of its amplitude.
+    """
+    shift = _shift(found, exponents)
+    return WindowBias(shift, _uncertain(shift, found.covariance), parameter)
 
 
 def class_biases(measured: Mapping[str, WindowBias]) -> dict[str, tuple[WindowBias, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from quasicrit.figures import (
     AdviceTables,
+    ArchitectureTables,
     AvalancheTables,
     ConfusionTables,
     DefinitionTables,
@@ -17,6 +18,7 @@ from quasicrit.figures import (
     LearningTables,
     PhaseDiagramTables,
     draw_along_training,
+    draw_architectures,
     draw_avalanches,
     draw_confusion,
     draw_definitions,
@@ -34,6 +36,7 @@ FIGURES: dict[str, tuple[type, Callable[[Any, Sequence[Path | str]], None]]] = {
     "figure-2-phase-diagram": (PhaseDiagramTables, draw_phase_diagram),
     "figure-3-learning": (LearningTables, draw_learning),
     "figure-4-finite-size-scaling": (FiniteSizeTables, draw_finite_size_scaling),
+    "figure-5-architectures": (ArchitectureTables, draw_architectures),
     "extended-1-confusion": (ConfusionTables, draw_confusion),
     "extended-2-definitions": (DefinitionTables, draw_definitions),
     "extended-3-initialisations": (AdviceTables, draw_initialisations),

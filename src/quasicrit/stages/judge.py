@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from quasicrit.stages.architecture_summary import architecture_claim, architecture_lines
 from quasicrit.stages.class_summary import class_lines
 from quasicrit.stages.learning_summary import (
     advice_claim,
@@ -37,8 +38,8 @@ def judge_claims(
 ) -> None:
     """Write the verdicts table and summary.md.
 
-    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice, classes,
-    point_verdicts, definitions, confusion.
+    ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice,
+    architectures, architecture_learning, classes, point_verdicts, definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -51,8 +52,9 @@ def judge_claims(
         name: read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("classes", "point_verdicts", "definitions", "confusion")
     }
-    ranking, contests, followed, advice = (
-        read_table(list(inputs[name]), SCHEMAS[name]) for name in ("ranking", "contests", "followed", "advice")
+    ranking, contests, followed, advice, architectures, architecture_learning = (
+        read_table(list(inputs[name]), SCHEMAS[name])
+        for name in ("ranking", "contests", "followed", "advice", "architectures", "architecture_learning")
     )
     judged = [
         *_exponent_claim(exponents, controls),
@@ -60,6 +62,7 @@ def judge_claims(
         *_ridge_claim(scaling, cutoffs),
         *prediction_claim(contests, ranking),
         *_scaling_claim(scaling, survival, params["depth_shift"]),
+        *architecture_claim(architectures),
         *advice_claim(advice),
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
@@ -70,6 +73,10 @@ def judge_claims(
             "## P4. What predicts learning",
             "",
             *prediction_lines(contests, ranking, params["bias_split"]),
+            "",
+            "## P6. Residual and other architectures, by three definitions of avalanches",
+            "",
+            *architecture_lines(architectures, architecture_learning),
             "",
             "## P7. Initialisations compared",
             "",

@@ -1,0 +1,5 @@
+from quasicrit.stages.architecture_summary import tabulate_architectures
+from quasicrit.stages.job import job
+
+with job(snakemake.log[0], dict(snakemake.params)):
+    tabulate_architectures(list(snakemake.input.fits), list(snakemake.input.learning), snakemake.output.table)

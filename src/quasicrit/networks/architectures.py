@@ -1,0 +1,209 @@
+"""Architectures by name: what is built from a configuration, how it is initialised, and which of its layers are recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quasicrit.errors import ConfigError, TableError
+from quasicrit.networks.convolutional import ConvNet
+from quasicrit.networks.mlp import haar_orthogonal, load_tensors, save_tensors
+from quasicrit.networks.resnet import ResNet
+from quasicrit.networks.sequences import LSTM, RNN, Transformer
+from quasicrit.theory import edge_of_chaos
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "build_network",
+    "calibrate_norms",
+    "critical_sigma_w",
+    "initialise_network",
+    "load_states",
+    "save_states",
+    "shuffle_weights",
+    "to_images",
+]
+
+#: Standard deviation of learnt positions at initialisation, as in GPT and BERT.
+_POSITIONS = 0.02
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of network.
+
+    ``build(shape, classes, **options)``: the network for inputs of ``shape`` (channels, height, width). ``layers``: types of
+    the modules at which activity is recorded. ``stream``: pattern of the modules whose outputs have one shape and follow each
+    other, where units are followed. ``walk``: whether lineages can be drawn (rectified convolutions). ``activation``: whose theory
+    says what a critical sigma_w is, None if an option names it. ``size``: the option that says how deep it is, and how wide.
+    """
+
+    build: Callable[..., nn.Module]
+    layers: str
+    stream: str
+    walk: bool
+    activation: str | None
+    size: tuple[str, str]
+
+
+def _resnet(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
+    blocks, scale = options.pop("blocks"), options.pop("residual_scale", 1.0)
+    if scale == "stable":
+        scale = 1.0 / math.sqrt(sum(blocks))
+    return ResNet(blocks, residual_scale=scale, in_channels=shape[0], classes=classes, **options)
+
+
+def _conv(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
+    return ConvNet(in_channels=shape[0], classes=classes, **options)
+
+
+def _sequence(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    def build(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
+        return kind(pixels=math.prod(shape), classes=classes, **options)
+
+    return build
+
+
+FAMILIES: Mapping[str, Family] = {
+    "resnet": Family(
+        _resnet, "Conv2d,BatchNorm2d,ReLU,Add", "stages.{stage}.*.add", True, "relu", ("blocks", "channels")
+    ),
+    "conv": Family(
+        _conv, "Conv2d,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "layers.*.activation", True, None, ("depth", "channels")
+    ),
+    "transformer": Family(
+        _sequence(Transformer), "Linear,LayerNorm,GELU,Add", "layers.*.add2", False, "linear", ("depth", "width")
+    ),
+    "rnn": Family(
+        _sequence(RNN), "Linear,Add,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "activation", False, None, ("steps", "width")
+    ),
+    "lstm": Family(_sequence(LSTM), "Linear,Sigmoid,Tanh,Multiply,Add", "cell", False, "linear", ("steps", "width")),
+}
+
+
+def build_network(family: str, shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """The network of that family for inputs (batch, *shape), with the parameters that torch gives it.
+
+    Raises ConfigError for an unknown family, or options that its network refuses.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(f"family = {family!r} is not known: choose one of {', '.join(FAMILIES)}.")
+    return FAMILIES[family].build(shape, classes, **options)
+
+
+def critical_sigma_w(family: str, options: Mapping[str, Any], sigma_b: float) -> float:
+    """The sigma_w at which chi_1 = 1 for the family's activation and ``sigma_b``, by mean field.
+
+    Pre-norm encoders and LSTMs have no such line of their own: 1, where linear maps keep their input's strength.
+    """
+    activation = FAMILIES[family].activation or str(options.get("activation", "tanh"))
+    return 1.0 if activation == "linear" else edge_of_chaos(activation, sigma_b)
+
+
+def initialise_network(model: nn.Module, init: str, sigma_w: float, sigma_b: float, rng: np.random.Generator) -> None:
+    """Draw the weights of every linear and convolutional layer with variance sigma_w²/fan-in, and biases N(0, sigma_b²), in place.
+
+    ``init``: gaussian or orthogonal (as a matrix [out, fan-in], times √(out/fan-in) if it is taller than wide). Norms keep scale 1 and
+    shift 0; other parameters (positions) are N(0, .02²).
+    """
+    done: set[int] = set()
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
+                done.update(id(parameter) for parameter in layer.parameters())
+            if not isinstance(layer, nn.Linear | nn.Conv2d):
+                continue
+            n_out, fan_in = layer.weight.shape[0], math.prod(layer.weight.shape[1:])
+            if init == "orthogonal":
+                weight = haar_orthogonal(rng, n_out, fan_in) * math.sqrt(max(1.0, n_out / fan_in))
+            else:
+                weight = rng.standard_normal((n_out, fan_in)) / math.sqrt(fan_in)
+            layer.weight.copy_(torch.from_numpy(sigma_w * weight).reshape(layer.weight.shape))
+            done.add(id(layer.weight))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(sigma_b * rng.standard_normal(n_out)))
+                done.add(id(layer.bias))
+        for parameter in model.parameters():
+            if id(parameter) not in done:
+                parameter.copy_(torch.from_numpy(_POSITIONS * rng.standard_normal(tuple(parameter.shape))))
+
+
+def shuffle_weights(model: nn.Module, rng: np.random.Generator) -> None:
+    """Permute the entries of every weight tensor, in place: the same values without structure, as if drawn independently."""
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                order = torch.from_numpy(rng.permutation(layer.weight.numel()))
+                layer.weight.copy_(layer.weight.flatten()[order].reshape(layer.weight.shape))
+
+
+def calibrate_norms(model: nn.Module, inputs: Tensor, batch_size: int = 64) -> None:
+    """Set the running means and variances of every batch norm to those of ``inputs``, in place, the weights left as they are.
+
+    The mean over batches of the batches' statistics (momentum None); momentum and modes are put back, or training would go on with
+    means that never forget. A network without batch norms is left alone.
+    """
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    modes = [(layer, layer.training) for layer in model.modules()]
+    momenta = [layer.momentum for layer in norms]
+    try:
+        model.train()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        with torch.no_grad():
+            for low in range(0, len(inputs) - len(inputs) % batch_size or len(inputs), batch_size):
+                model(inputs[low : low + batch_size])
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+        for module, mode in modes:
+            module.training = mode
+
+
+def to_images(samples: np.ndarray, shape: tuple[int, int, int], side: int) -> Tensor:
+    """Samples (n, pixels) as float32 images (n, channels, side, side), each pixel of ``shape`` repeated side/height times.
+
+    Raises ConfigError for a side that is no multiple of the image's own.
+    """
+    channels, height, _ = shape
+    if side % height:
+        raise ConfigError(f"image = {side} is no multiple of the {height} pixels that images of this task have a side.")
+    images = samples.reshape(-1, *shape).astype(np.float32)
+    images = images.repeat(side // height, axis=2).repeat(side // height, axis=3)
+    return torch.from_numpy(np.ascontiguousarray(images)).reshape(-1, channels, side, side)
+
+
+def save_states(path: Path | str, states: Mapping[str, Sequence[nn.Module]]) -> None:
+    """Write the parameters and buffers of networks, by state (initial, trained), into one file, see ``mlp.save_tensors``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{state}.{index}.{name}": value.detach().contiguous()
+        for state, models in states.items()
+        for index, model in enumerate(models)
+        for name, value in model.state_dict().items()
+    }
+    save_tensors(path, tensors, "states")
+
+
+def load_states(path: Path | str, state: str, models: Sequence[nn.Module]) -> None:
+    """Fill ``models`` with what ``save_states`` wrote of them; TableError for a file that is missing, damaged or of others."""
+    tensors, _ = load_tensors(Path(path))
+    for index, model in enumerate(models):
+        prefix = f"{state}.{index}."
+        try:
+            model.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
+        except RuntimeError as error:
+            text = " ".join(str(error).split())[:160]
+            raise TableError(f"{path} holds other networks ({text}): delete it and run again to remake it") from None

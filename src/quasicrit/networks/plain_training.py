@@ -1,0 +1,73 @@
+"""Training of one network of any kind by a plain loop: where batching many of them does not pay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["PlainHistory", "accuracy", "train_plainly"]
+
+
+@dataclass(frozen=True)
+class PlainHistory:
+    """``losses``: mini-batch cross entropy (nats) before each step, shape (steps done,); ``diverged``: it left the finite numbers."""
+
+    losses: NDArray[np.float64]
+    diverged: bool
+
+
+def train_plainly(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    rng: np.random.Generator,
+    momentum: float = 0.9,
+    clip: float = 1.0,
+    progress: Callable[[int], None] | None = None,
+) -> PlainHistory:
+    """Train ``model`` in place by SGD with ``momentum`` on cross entropy: inputs x (n, …), classes y (n,).
+
+    Batches are drawn without replacement within an epoch, their order by ``rng``. The gradient's norm is cut at ``clip``, so that
+    deep networks without norms survive their first steps. Training stops at a loss that is not finite, with the parameters before it.
+    """
+    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    losses: list[float] = []
+    order = np.empty(0, np.int64)
+    model.train()
+    for step in range(steps):
+        if len(order) < batch_size:
+            order = rng.permutation(len(x))
+        batch, order = torch.from_numpy(order[:batch_size]), order[batch_size:]
+        loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            return PlainHistory(np.array(losses), True)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimiser.step()
+        if progress is not None:
+            progress(step + 1)
+    model.eval()
+    return PlainHistory(np.array(losses), False)
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 256) -> float:
+    """Share of inputs classified rightly, in the mode for use (eval)."""
+    model.eval()
+    with torch.no_grad():
+        hits = [
+            (model(x[low : low + batch_size]).argmax(1) == y[low : low + batch_size]).sum()
+            for low in range(0, len(x), batch_size)
+        ]
+    return float(sum(hits)) / len(x)

@@ -1,0 +1,184 @@
+"""Rules train_architecture and record_architecture: residual, convolutional, attention and recurrent networks before and after training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quasicrit.networks import load_task
+from quasicrit.networks.architectures import (
+    FAMILIES,
+    build_network,
+    calibrate_norms,
+    critical_sigma_w,
+    initialise_network,
+    load_states,
+    save_states,
+    shuffle_weights,
+    to_images,
+)
+from quasicrit.networks.plain_training import accuracy, train_plainly
+from quasicrit.networks.recording import Recorder
+from quasicrit.rng import generator
+from quasicrit.tables import SCHEMAS, TableWriter, write_table
+
+__all__ = ["networks_of", "record_architecture", "test_inputs", "train_architecture"]
+
+#: Training samples whose batch statistics the norms of a network that was not trained are set to.
+_CALIBRATION = 512
+#: Inputs that pass through a network at once.
+_BATCH = 64
+
+
+def networks_of(params: Mapping[str, Any], classes: int) -> list[tuple[str, int, nn.Module]]:
+    """The networks of an entry as torch makes them: (label, net, model), by member and then net."""
+    channels = params["shape"][0]
+    shape = (channels, params["image"], params["image"])
+    return [
+        (member["label"], net, build_network(params["family"], shape, classes, member["options"]))
+        for member in params["members"]
+        for net in range(params["nets"])
+    ]
+
+
+def _images(
+    params: Mapping[str, Any], data: Mapping[str, Any], seed: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Training images and classes, test images and classes, number of classes."""
+    task = load_task(params["task"], seed, data["folder"], data["sha256"])
+    shape = tuple(params["shape"])
+    return (
+        to_images(task.train_x, shape, params["image"]),
+        torch.from_numpy(task.train_y),
+        to_images(task.test_x, shape, params["image"]),
+        torch.from_numpy(task.test_y),
+        task.n_classes,
+    )
+
+
+def test_inputs(params: Mapping[str, Any], data: Mapping[str, Any], seed: int, count: int) -> tuple[Tensor, int]:
+    """The first ``count`` test images, and the number of classes."""
+    _, _, x, _, classes = _images(params, data, seed)
+    return x[:count], classes
+
+
+def train_architecture(
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    states: Path | str,
+    learning: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Initialise every network of an entry, set its norms to the training data, and train a copy of it if that is asked for.
+
+    ``params``: an entry of ``config.architecture_params``; ``data``: folder and digests of the task's files.
+    """
+    x, y, test_x, test_y, classes = _images(params, data, seed)
+    names = networks_of(params, classes)
+    rows: list[dict[str, Any]] = []
+    initial, trained = [], []
+    options = {member["label"]: member["options"] for member in params["members"]}
+    for label, net, model in names:
+        sigma_w = params["sigma_w"]
+        if sigma_w == "critical":
+            sigma_w = critical_sigma_w(params["family"], options[label], params["sigma_b"])
+        rng = generator(seed, "architecture", label, net)
+        initialise_network(model, params["init"], sigma_w, params["sigma_b"], rng)
+        calibrate_norms(model, x[:_CALIBRATION])
+        initial.append(model)
+        if not params["trained"]:
+            continue
+        learner = copy.deepcopy(model)
+        history = train_plainly(
+            learner, x, y, rng=generator(seed, "architecture-order", label, net), **params["training"]
+        )
+        trained.append(learner)
+        row = {"member": label, "net": net, "test_accuracy": None, "diverged": history.diverged}
+        rows += [{**row, "step": step, "train_loss": float(loss)} for step, loss in enumerate(history.losses)]
+        reached = None if history.diverged else accuracy(learner, test_x, test_y)
+        rows.append({**row, "step": len(history.losses), "train_loss": None, "test_accuracy": reached})
+    save_states(states, {"initial": initial, "trained": trained})
+    write_table(learning, SCHEMAS["architecture_learning"], rows, details)
+
+
+def record_architecture(
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    states: Path | str,
+    activity: Path | str,
+    units: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+) -> None:
+    """Record the networks of an entry on the same test samples: layers for definition C, units of one stream for B.
+
+    States: initial, trained and, for the null of i.i.d. weights, shuffled: trained weights permuted within each tensor, the norms set anew.
+    """
+    x, _, test_x, _, classes = _images(params, data, seed)
+    family = FAMILIES[params["family"]]
+    stream = family.stream.format(stage=params["stage"])
+    wanted = params["inputs"]
+    with (
+        TableWriter(activity, SCHEMAS["layer_activity"], details) as layer_writer,
+        TableWriter(units, SCHEMAS["unit_stream"], details) as unit_writer,
+    ):
+        for state, label, net, model in _states(params, states, x, classes, seed):
+            names = {"member": label, "state": state, "net": net}
+            if "C" in wanted:
+                present = {type(module).__name__ for module in model.modules()}
+                types = ",".join(kind for kind in family.layers.split(",") if kind in present)
+                with Recorder(model, types=types, reduce=["mean_abs"]) as recorder:
+                    for first, batch in _batches(test_x[: wanted["C"]]):
+                        values = recorder.measure(batch)[:, :, 0]
+                        layer_writer.write(names | _rows(first, *values.shape) | {"mean_abs": values.ravel()})
+            if "B" in wanted:
+                for first, held in _stream(model, stream, test_x[: wanted["B"]]):
+                    rows = _rows(first, len(held[0]), len(held))
+                    written = [x[row].astype("<f4").tobytes() for row in range(len(held[0])) for x in held]
+                    unit_writer.write(names | rows | {"units": written})
+
+
+def _stream(model: nn.Module, layers: str, x: Tensor) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """First input and the activations (inputs, units) of each layer of the stream, batch by batch."""
+    held: list[np.ndarray] = []
+    with Recorder(model, layers=layers, on_units=lambda layer, first, units: held.append(units)) as recorder:
+        for first, batch in _batches(x):
+            held.clear()
+            recorder.measure(batch)
+            yield first, held
+
+
+def _batches(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+    for first in range(0, len(x), _BATCH):
+        yield first, x[first : first + _BATCH].clone()
+
+
+def _rows(first: int, inputs: int, layers: int) -> dict[str, Any]:
+    """Columns of one row per (input, layer)."""
+    return {
+        "input": np.repeat(np.arange(first, first + inputs, dtype=np.int32), layers),
+        "layer": np.tile(np.arange(1, layers + 1, dtype=np.int32), inputs),
+    }
+
+
+def _states(
+    params: Mapping[str, Any], states: Path | str, x: Tensor, classes: int, seed: int
+) -> Iterator[tuple[str, str, int, nn.Module]]:
+    """(state, label, net, model) of every network in every state that is recorded."""
+    for state in ("initial", "trained") if params["trained"] else ("initial",):
+        names = networks_of(params, classes)
+        load_states(states, state, [model for _, _, model in names])
+        for label, net, model in names:
+            model.eval()
+            yield state, label, net, model
+            if state == "trained" and params["nulls"]:
+                shuffle_weights(model, generator(seed, "architecture-shuffle", label, net))
+                calibrate_norms(model, x[:_CALIBRATION])
+                yield "shuffled", label, net, model

@@ -1,0 +1,144 @@
+NETWORK = "{network}"
+DEFINED_NETWORKS = [
+    (definition, name)
+    for name, entry in ARCHITECTURES.items()
+    for definition in entry["definitions"]
+]
+
+
+rule train_architecture:
+    input:
+        data=data_files(RUN.architectures.task),
+    output:
+        states=f"{RESULTS}/architectures/{NETWORK}/states.safetensors",
+        learning=f"{RESULTS}/architectures/{NETWORK}/learning.parquet",
+    log:
+        f"{RESULTS}/logs/train_architecture/{NETWORK}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_architecture/{NETWORK}.tsv"
+    priority: 20
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(240),
+    params:
+        architecture=lambda wildcards: trained_params(wildcards.network),
+        data=data_params(RUN.architectures.task),
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.architectures"),
+    message:
+        "Architecture {wildcards.network}: initialised and trained"
+    script:
+        "../../scripts/train_architecture.py"
+
+
+rule record_architecture:
+    input:
+        states=rules.train_architecture.output.states,
+        data=data_files(RUN.architectures.task),
+    output:
+        activity=f"{RESULTS}/recorded/{NETWORK}/activity.parquet",
+        units=f"{RESULTS}/recorded/{NETWORK}/units.parquet",
+    log:
+        f"{RESULTS}/logs/record_architecture/{NETWORK}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/record_architecture/{NETWORK}.tsv"
+    priority: 15
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        architecture=lambda wildcards: recorded_params(wildcards.network),
+        data=data_params(RUN.architectures.task),
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.architectures"),
+    message:
+        "Architecture {wildcards.network}: recorded"
+    script:
+        "../../scripts/record_architecture.py"
+
+
+rule detect_cascades:
+    input:
+        unpack(cascade_source),
+    output:
+        cascades=f"{RESULTS}/cascades/{{definition}}/{NETWORK}.parquet",
+    log:
+        f"{RESULTS}/logs/detect_cascades/{{definition}}/{NETWORK}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/detect_cascades/{{definition}}/{NETWORK}.tsv"
+    priority: 15
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        architecture=lambda wildcards: ARCHITECTURES[wildcards.network],
+        data=data_params(RUN.architectures.task),
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.cascades"),
+    message:
+        "Avalanches by definition {wildcards.definition}: {wildcards.network}"
+    script:
+        "../../scripts/detect_cascades.py"
+
+
+rule fit_cascades:
+    input:
+        cascades=lambda wildcards: expand(
+            rules.detect_cascades.output.cascades,
+            definition=ARCHITECTURES[wildcards.network]["definitions"],
+            network=wildcards.network,
+        ),
+        bias=expand(f"{RESULTS}/classes/bias/{{process}}.parquet", process=PROCESSES),
+    output:
+        fits=f"{RESULTS}/cascades/fits/{NETWORK}.parquet",
+        distributions=f"{RESULTS}/cascades/distributions/{NETWORK}.parquet",
+    log:
+        f"{RESULTS}/logs/fit_cascades/{NETWORK}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_cascades/{NETWORK}.tsv"
+    priority: 15
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        architecture=lambda wildcards: ARCHITECTURES[wildcards.network],
+        resamples=RUN.resamples,
+        reference_events=RUN.architectures.reference_events,
+        tolerance=RUN.criteria.tolerance,
+        seed=RUN.seed,
+        fingerprint=fingerprint("quasicrit.stages.cascade_fits"),
+    message:
+        "Exponents and classes by every definition: {wildcards.network}"
+    script:
+        "../../scripts/fit_cascades.py"
+
+
+rule tabulate_architectures:
+    input:
+        fits=expand(rules.fit_cascades.output.fits, network=ARCHITECTURES),
+        learning=expand(rules.train_architecture.output.learning, network=ARCHITECTURES),
+    output:
+        table=f"{RESULTS}/architectures/table.md",
+    log:
+        f"{RESULTS}/logs/tabulate_architectures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_architectures.tsv"
+    conda:
+        "../../envs/quasicrit.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        fingerprint=fingerprint("quasicrit.stages.architecture_summary"),
+    message:
+        "Architectures and definitions: the table"
+    script:
+        "../../scripts/tabulate_architectures.py"
