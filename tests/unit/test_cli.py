@@ -323,6 +323,25 @@ def test_record_for_people(nets: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "not_seen    none" in out
 
 
+def test_record_shows_progress_on_a_terminal_only(
+    nets: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["record", "some_nets:ready", "--inputs", "x.csv", "--out", "a.parquet", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["n_inputs"] == 40
+    assert "record" in err
+
+
+def test_record_without_a_gpu(refuse: Refuse, nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA device" in refuse(
+        "record", "some_nets:ready", "--inputs", "x.csv", "--out", "a.parquet", "--device", "cuda"
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [

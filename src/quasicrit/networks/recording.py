@@ -182,7 +182,7 @@ class Recorder:
         self._stack.__exit__(*error)
 
     def measure(self, batch: Tensor) -> NDArray[np.float32]:
-        """Pass ``batch`` (inputs, …) through the model: reductions (inputs, layers, columns), layers in the order of their calls.
+        """Pass ``batch`` (inputs, …), on the model's device, through it: reductions (inputs, layers, columns), layers in the order of their calls.
 
         Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
         output is not one floating tensor (inputs, …), or the layers are called in another order than before.
@@ -404,8 +404,15 @@ def record(
         if moments is not None:
             writers.append(stack.enter_context(TableWriter(moments, SCHEMAS["unit_moments"], details)))
             for layer, count, mean, variance in recorder.unit_moments():
-                unit = np.arange(len(mean), dtype=np.int32)
-                writers[-1].write({"layer": layer, "unit": unit, "n": count, "mean": mean, "variance": variance})
+                writers[-1].write(
+                    {
+                        "layer": np.full(len(mean), layer, np.int32),
+                        "unit": np.arange(len(mean), dtype=np.int32),
+                        "n": np.full(len(mean), count),
+                        "mean": mean,
+                        "variance": variance,
+                    }
+                )
         for made in writers:
             made.details.update(listed)
     return Recording(
@@ -513,9 +520,10 @@ def _check_model(model: Any) -> None:
             raise RecordingError(
                 f"{name or 'the model'} is compiled to TorchScript, and no layer can be seen within; give the model it was made from"
             )
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_meta:
+            raise RecordingError(f"{name} is on the device meta, without numbers; load the weights first")
     for name, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise RecordingError(f"the parameter {name} is on the device meta, without numbers; load the weights first")
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise RecordingError(
                 f"the parameter {name} has no shape yet; run the model once on a batch, then record it"
