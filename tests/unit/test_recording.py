@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from quasicrit.avalanches import standardise
 from quasicrit.errors import AvalancheError, QuasicritError, RecordingError, TableError
-from quasicrit.networks import Recorder, Recording, record
+from quasicrit.networks import Recorder, record
 from quasicrit.networks.recording import _moved
 from quasicrit.networks.reductions import Moments, fused_reductions, torch_reductions
 from quasicrit.tables import SCHEMAS, read_provenance, read_rows, read_table, recorded_schema
@@ -589,6 +589,14 @@ def test_refused_files(tmp_path: Path) -> None:
         record(nn.Tanh(), tmp_path / "t.parquet", tmp_path / "t.parquet")
 
 
+def test_a_full_disk_is_not_the_inputs_fault() -> None:
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), Recorder(Small(), on_units=full) as recorder:
+        recorder.measure(images())
+
+
 # Memory ----------------------------------------------------------------------------------------------------
 
 PEAK = """
@@ -637,7 +645,3 @@ def test_standardise() -> None:
     y[1, 1] = np.nan
     with pytest.raises(AvalancheError, match="finite"):
         standardise(y)
-
-
-def test_public_names() -> None:
-    assert Recording.__module__ == Recorder.__module__ == "quasicrit.networks.recording"

@@ -107,9 +107,11 @@ class Recorder:
     Within, every module is in eval mode, gradients are off and torch's random numbers start from ``seed``; at the end modes,
     buffers, random state and hooks are as before, after an error too. ``layers``: patterns of module names, joined by commas
     (``*``, ``?``; a leading ``!`` leaves out). ``types``: names of classes, joined by commas; those derived from them count.
-    Default: all modules without children. Transformer layers run without torch's fast path, which calls none of their parts. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs, active_fraction, and quantile:p.
-    ``moments``: keep n, mean and Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the
-    first input and the activations (inputs, units), float32, of each layer of each batch.
+    Default: all modules without children. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs,
+    active_fraction (share of |x| > rms/10; after ReLU and ReLU6, of x > 0), and quantile:p. ``moments``: keep n, mean and
+    Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the first input and the
+    activations (inputs, units), float32, of each layer of each batch; they are the model's own memory, so what is kept of them
+    must be a copy. Transformer layers run without torch's fast path, which calls none of their parts.
 
     Raises RecordingError for patterns, types and reductions that fit nothing. After an error a recorder is of no further use.
     """
@@ -182,9 +184,9 @@ class Recorder:
         self._stack.__exit__(*error)
 
     def measure(self, batch: Tensor) -> NDArray[np.float32]:
-        """Pass ``batch`` (inputs, …), on the model's device, through it: reductions (inputs, layers, columns), layers in the order of their calls.
+        """Pass ``batch`` (inputs, …), on the model's device, through it: reductions (inputs, layers, ``columns``).
 
-        Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
+        Layers are in the order of their calls. Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
         output is not one floating tensor (inputs, …), or the layers are called in another order than before.
         """
         self._found, self._calls, self._size = [], Counter(), len(batch)
@@ -243,7 +245,8 @@ class Recorder:
                     self._model(batch)
             else:
                 self._model(batch)
-        except QuasicritError:
+        except (QuasicritError, OSError):
+            # What a hook found, or a full disk: nothing that the inputs did.
             raise
         except Exception as error:
             raise RecordingError(
