@@ -202,7 +202,7 @@ def test_theory_refuses(refuse: Refuse, args: tuple[object, ...], said: tuple[st
 
 @pytest.mark.parametrize("args", [(), ("verdict",)])
 def test_no_such_subcommand(refuse: Refuse, args: tuple[str, ...]) -> None:
-    assert "theory, advise, detect, fit, crackling, collapse, classify" in refuse(*args)
+    assert "theory, advise, record, detect, fit, crackling, collapse, classify" in refuse(*args)
 
 
 # record ----------------------------------------------------------------------------------------------------

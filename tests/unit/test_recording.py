@@ -129,11 +129,14 @@ def test_against_a_slow_version(tmp_path: Path) -> None:
     assert details["not_seen"] == []
 
 
-def test_a_relu_in_place_does_not_spoil_what_was_before_it(tmp_path: Path) -> None:
-    model = Small()
-    with Recorder(model, layers="norm", reduce=["quantile:0"]) as recorder:
+def test_a_relu_in_place_does_not_spoil_what_was_before_it() -> None:
+    model, held = Small(), []
+    with Recorder(
+        model, layers="norm", reduce=["quantile:0"], on_units=lambda layer, first, x: held.append(x)
+    ) as recorder:
         lowest = recorder.measure(images())
     assert (lowest < 0).all()
+    np.testing.assert_array_equal(lowest[:, 0, 0], held[0].min(1))
 
 
 # Which layers ----------------------------------------------------------------------------------------------

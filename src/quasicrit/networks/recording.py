@@ -110,8 +110,8 @@ class Recorder:
     Default: all modules without children. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs,
     active_fraction (share of |x| > rms/10; after ReLU and ReLU6, of x > 0), and quantile:p. ``moments``: keep n, mean and
     Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the first input and the
-    activations (inputs, units), float32, of each layer of each batch; they are the model's own memory, so what is kept of them
-    must be a copy. Transformer layers run without torch's fast path, which calls none of their parts.
+    activations (inputs, units), float32, of each layer of each batch. Transformer layers run without torch's fast path, which
+    calls none of their parts.
 
     Raises RecordingError for patterns, types and reductions that fit nothing. After an error a recorder is of no further use.
     """
@@ -307,7 +307,8 @@ class Recorder:
             found = torch.cat([found, quantiles(x, self._levels)])
         self._found.append(found)
         if self._on_units is not None:
-            self._on_units(index + 1, self.n_inputs, x.float().cpu().numpy())
+            # A copy: the next layer may work in place.
+            self._on_units(index + 1, self.n_inputs, x.to("cpu", torch.float32, copy=True).numpy())
 
     def _other_order(self, index: int, what: str) -> RecordingError:
         return RecordingError(
