@@ -261,7 +261,7 @@ def test_theory_refuses(refuse: Refuse, args: tuple[object, ...], said: tuple[st
 
 @pytest.mark.parametrize("args", [(), ("verdict",)])
 def test_no_such_subcommand(refuse: Refuse, args: tuple[str, ...]) -> None:
-    assert "theory, advise, detect, fit, crackling, collapse, classify" in refuse(*args)
+    assert "theory, advise, record, detect, fit, crackling, collapse, classify" in refuse(*args)
 
 
 # record ----------------------------------------------------------------------------------------------------
@@ -380,6 +380,25 @@ def test_record_for_people(nets: Path, capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "layers.1    layer 1, name (model), call 1, type Tanh, shape 2, 4, active |x| > rms/10" in out
     assert "not_seen    none" in out
+
+
+def test_record_shows_progress_on_a_terminal_only(
+    nets: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["record", "some_nets:ready", "--inputs", "x.csv", "--out", "a.parquet", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["n_inputs"] == 40
+    assert "record" in err
+
+
+def test_record_without_a_gpu(refuse: Refuse, nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA device" in refuse(
+        "record", "some_nets:ready", "--inputs", "x.csv", "--out", "a.parquet", "--device", "cuda"
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ def test_round_trip_with_provenance(tmp_path: Path) -> None:
     assert [arrays["point_id"].names[c] for c in arrays["point_id"].codes[:2]] == ["abc", "def"]
 
 
+def test_provenance_may_grow_until_the_file_is_complete(tmp_path: Path) -> None:
+    details = {"seed": 7}
+    with TableWriter(tmp_path / "events.parquet", SCHEMA, details) as writer:
+        writer.write(events())
+        writer.details["layers"] = ["conv"]
+    assert read_provenance(tmp_path / "events.parquet") == {"seed": 7, "layers": ["conv"]}
+    assert details == {"seed": 7}
+
+
 def test_every_column_says_its_unit_and_meaning() -> None:
     for name, schema in SCHEMAS.items():
         for field in schema:

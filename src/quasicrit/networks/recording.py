@@ -107,9 +107,11 @@ class Recorder:
     Within, every module is in eval mode, gradients are off and torch's random numbers start from ``seed``; at the end modes,
     buffers, random state and hooks are as before, after an error too. ``layers``: patterns of module names, joined by commas
     (``*``, ``?``; a leading ``!`` leaves out). ``types``: names of classes, joined by commas; those derived from them count.
-    Default: all modules without children. Transformer layers run without torch's fast path, which calls none of their parts. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs, active_fraction, and quantile:p.
-    ``moments``: keep n, mean and Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the
-    first input and the activations (inputs, units), float32, of each layer of each batch.
+    Default: all modules without children. ``reduce``: any of log_m (ln of the mean of x² over units), mean_abs,
+    active_fraction (share of |x| > rms/10; after ReLU and ReLU6, of x > 0), and quantile:p. ``moments``: keep n, mean and
+    Σ(x − mean)² of each unit (``unit_moments``). ``on_units``: called with layer, number of the first input and the
+    activations (inputs, units), float32, of each layer of each batch. Transformer layers run without torch's fast path, which
+    calls none of their parts.
 
     Raises RecordingError for patterns, types and reductions that fit nothing. After an error a recorder is of no further use.
     """
@@ -182,9 +184,9 @@ class Recorder:
         self._stack.__exit__(*error)
 
     def measure(self, batch: Tensor) -> NDArray[np.float32]:
-        """Pass ``batch`` (inputs, …) through the model: reductions (inputs, layers, columns), layers in the order of their calls.
+        """Pass ``batch`` (inputs, …), on the model's device, through it: reductions (inputs, layers, ``columns``).
 
-        Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
+        Layers are in the order of their calls. Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
         output is not one floating tensor (inputs, …), or the layers are called in another order than before.
         """
         self._found, self._calls, self._size = [], Counter(), len(batch)
@@ -243,7 +245,8 @@ class Recorder:
                     self._model(batch)
             else:
                 self._model(batch)
-        except QuasicritError:
+        except (QuasicritError, OSError):
+            # What a hook found, or a full disk: nothing that the inputs did.
             raise
         except Exception as error:
             raise RecordingError(
@@ -304,7 +307,8 @@ class Recorder:
             found = torch.cat([found, quantiles(x, self._levels)])
         self._found.append(found)
         if self._on_units is not None:
-            self._on_units(index + 1, self.n_inputs, x.float().cpu().numpy())
+            # A copy: the next layer may work in place.
+            self._on_units(index + 1, self.n_inputs, x.to("cpu", torch.float32, copy=True).numpy())
 
     def _other_order(self, index: int, what: str) -> RecordingError:
         return RecordingError(
@@ -404,8 +408,15 @@ def record(
         if moments is not None:
             writers.append(stack.enter_context(TableWriter(moments, SCHEMAS["unit_moments"], details)))
             for layer, count, mean, variance in recorder.unit_moments():
-                unit = np.arange(len(mean), dtype=np.int32)
-                writers[-1].write({"layer": layer, "unit": unit, "n": count, "mean": mean, "variance": variance})
+                writers[-1].write(
+                    {
+                        "layer": np.full(len(mean), layer, np.int32),
+                        "unit": np.arange(len(mean), dtype=np.int32),
+                        "n": np.full(len(mean), count),
+                        "mean": mean,
+                        "variance": variance,
+                    }
+                )
         for made in writers:
             made.details.update(listed)
     return Recording(
@@ -513,9 +524,10 @@ def _check_model(model: Any) -> None:
             raise RecordingError(
                 f"{name or 'the model'} is compiled to TorchScript, and no layer can be seen within; give the model it was made from"
             )
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if tensor.is_meta:
+            raise RecordingError(f"{name} is on the device meta, without numbers; load the weights first")
     for name, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise RecordingError(f"the parameter {name} is on the device meta, without numbers; load the weights first")
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise RecordingError(
                 f"the parameter {name} has no shape yet; run the model once on a batch, then record it"

@@ -146,7 +146,7 @@ def fused_reductions(x: Tensor, rule: ActiveRule, moments: Moments | None) -> Te
     if moments is None:
         _fused(x.numpy(), _RULES[rule], out, _NOTHING.astype(np.float32), 0, _NOTHING, _NOTHING)
     else:
-        shift = (moments.mean if moments.count else x.mean(0, dtype=torch.float64)).float()
+        shift = moments.mean.float() if moments.count else x.mean(0)
         _fused(
             x.numpy(), _RULES[rule], out, shift.numpy(), moments.count, moments.mean.numpy(), moments.squares.numpy()
         )
@@ -191,7 +191,11 @@ def quantiles(x: Tensor, levels: list[float]) -> Tensor:
 
     torch.quantile does the same for up to 16 million numbers only.
     """
-    ordered = x.sort(1).values
+    if x.is_cpu and x.dtype in (torch.float32, torch.float64):
+        # Five times faster than torch's.
+        ordered = torch.from_numpy(np.sort(x.numpy(), axis=1))
+    else:
+        ordered = x.sort(1).values
     found = []
     for level in levels:
         at = level * (x.shape[1] - 1)

@@ -76,7 +76,7 @@ def record_report(
         notes.append("functional operations (not_seen) are no layers; make them modules of their own to record them")
     if made.not_called:
         notes.append(f"{len(made.not_called)} of the chosen modules were never called (not_called)")
-    if made.n_dead:
+    if made.n_dead and "log_m" in reduce:
         notes.append(
             f"every unit is 0 at {made.n_dead} of {made.n_inputs * len(made.layers)} layers of an input: ln m is -inf "
             "there, which detect refuses; leave those layers out, or use mean_abs"
