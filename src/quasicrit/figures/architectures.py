@@ -87,12 +87,13 @@ def draw_architectures(tables: ArchitectureTables, outputs: Sequence[Path | str]
             which = trends[panel // 2] if panel // 2 < len(trends) else None
             _trend(ax, main, which, quantity)
             letter(ax, "ghij"[panel])
+        legend(bottoms[0], loc="upper left")
         nets = int(main[main["signal"] == "own"]["n_nets"].max()) if len(main) else 0
         caption(
             fig,
             f"Error bars: 95 % intervals over up to {nets} networks (Student); in a–c standard errors. Shaded: window of the fits, declared before the run. "
-            "Grey in a–c, g–j: exact processes at the same depth and window (solid: critical branching, dashed: random walk). Open symbols: before training, "
-            "filled: after. Dotted vertical lines in d–f: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis.",
+            "Grey in a–c, pale in g–j: exact processes at the same depth and window (solid: critical branching, dashed: random walk). Open symbols: before training, "
+            "filled: after. Dotted lines in d–f, h, j: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis.",
         )
         save(fig, outputs)
 
@@ -141,7 +142,8 @@ def _durations(ax: Axes, main: pd.DataFrame, shapes: pd.DataFrame, definition: s
     ax.axvspan(first["window_low"], first["window_high"], color="#EEEEEE", lw=0, zorder=0)
     log_axes(ax)
     positive = own[own["signal"] == "own"]["value"]
-    ax.set_ylim(max(positive.min() / 5, 1e-7), 1.5)
+    # Room for the legend below the curves.
+    ax.set_ylim(max(positive.min() / (1000 if definition == "B" else 5), 1e-7), 1.5)
     ax.set_xlabel("d (generations)" if definition == "A" else "d (layers)")
     if definition in ("A", "B"):
         legend(ax, loc="lower left")
@@ -197,7 +199,7 @@ def _symbols(ax: Axes) -> None:
         Line2D([], [], marker=mark, ls="", color=_SIGNALS[signal][0], ms=3.2, mew=0.7, label=signal)
         for signal, mark in _MARK.items()
     ]
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(handles=handles, loc="lower right")
 
 
 def _trend(ax: Axes, main: pd.DataFrame, network: str | None, quantity: str) -> None:
@@ -224,7 +226,6 @@ def _trend(ax: Axes, main: pd.DataFrame, network: str | None, quantity: str) -> 
     ax.set_ylabel("d$_c$" if quantity == "d_c" else "γ")
     if quantity == "d_c":
         log_axes(ax)
-        legend(ax, loc="upper left")
     else:
         ax.set_xscale("log")
         for value, colour in ((2.0, COLOURS["vermillion"]), (1.5, COLOURS["blue"])):

@@ -11,20 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from quasicrit.networks import load_task
-from quasicrit.networks.architectures import (
+from quasicrit.networks import (
     FAMILIES,
+    Recorder,
+    accuracy,
     build_network,
     calibrate_norms,
     critical_sigma_w,
     initialise_network,
     load_states,
+    load_task,
     save_states,
     shuffle_weights,
     to_images,
+    train_plainly,
 )
-from quasicrit.networks.plain_training import accuracy, train_plainly
-from quasicrit.networks.recording import Recorder
 from quasicrit.rng import generator
 from quasicrit.tables import SCHEMAS, TableWriter, write_table
 
