@@ -345,6 +345,7 @@ class Advisor(_Model):
 
 
 Definition = Literal["A", "B", "C"]
+ImageTask = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 #: Of images of a task: channels, height, width.
 _IMAGES: dict[str, tuple[int, int, int]] = {
     "digits": (1, 8, 8),
@@ -353,26 +354,6 @@ _IMAGES: dict[str, tuple[int, int, int]] = {
     "cifar10": (3, 32, 32),
 }
 _PerStage = tuple[Count, ...]
-#: Fields of an architecture that are no option of the network itself.
-_NO_OPTIONS = frozenset(
-    [
-        "name",
-        "family",
-        "image",
-        "init",
-        "sigma_w",
-        "sigma_b",
-        "definitions",
-        "trained",
-        "nulls",
-        "nets",
-        "training_steps",
-        "learning_rate",
-        "windows",
-        "vary",
-        "stage",
-    ]
-)
 
 
 class _Net(_Model):
@@ -385,6 +366,7 @@ class _Net(_Model):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     family: str
+    task: ImageTask | None = None
     image: Count = 8
     init: Literal["gaussian", "orthogonal"] = "gaussian"
     sigma_w: Positive | Literal["critical"] = "critical"
@@ -400,7 +382,7 @@ class _Net(_Model):
 
     def options(self) -> dict[str, Any]:
         """The options that the family's network is built with."""
-        return {key: value for key, value in self.model_dump().items() if key not in _NO_OPTIONS}
+        return self.model_dump(exclude={*_Net.model_fields, "stage"})
 
     def layers(self, definition: Definition) -> int:
         """Layers in time of a definition; for C, where all kinds of layers count, at least as many."""
@@ -532,7 +514,7 @@ class Architectures(_Model):
     the covariance of three exponents is estimated over them.
     """
 
-    task: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = "digits"
+    task: ImageTask = "digits"
     nets: Annotated[int, Field(ge=6)] = 8
     steps: Count = 60
     batch_size: Count = 64
@@ -548,24 +530,30 @@ class Architectures(_Model):
     @model_validator(mode="after")
     def _possible(self) -> Architectures:
         names = [net.name for net in self.networks]
-        side = _IMAGES[self.task][1]
-        most = _TEST_SAMPLES.get(self.task, 10_000)
-        for definition, count in self.inputs.items():
-            if count > most:
-                raise ValueError(f"inputs.{definition} = {count} is more than the {most} test samples of {self.task}")
         for net in self.networks:
+            task = net.task or self.task
+            side = _IMAGES[task][1]
+            most = _TEST_SAMPLES.get(task, 10_000)
+            for definition in net.definitions:
+                count = self.inputs.get(definition)
+                if count is None:
+                    raise ValueError(
+                        f"networks.{net.name}: definition {definition} has no inputs: give inputs.{definition}"
+                    )
+                if count > most:
+                    raise ValueError(f"inputs.{definition} = {count} is more than the {most} test samples of {task}")
             if names.count(net.name) > 1:
                 raise ValueError(f"networks: the name {net.name!r} is given twice; each network needs its own")
             if net.image % side:
                 raise ValueError(
-                    f"networks.{net.name}: image = {net.image} is no multiple of the {side} pixels of an image of {self.task}"
+                    f"networks.{net.name}: image = {net.image} is no multiple of the {side} pixels of an image of {task}"
                 )
             for label, member in network_members(net):
-                self._check(label, member, side)
+                self._check(label, member)
         return self
 
-    def _check(self, label: str, net: _Net, side: int) -> None:
-        values = _IMAGES[self.task][0] * net.image**2
+    def _check(self, label: str, net: _Net) -> None:
+        values = _IMAGES[net.task or self.task][0] * net.image**2
         if isinstance(net, _Sequence) and values % net.steps:
             raise ValueError(f"networks.{label}: steps = {net.steps} does not divide the {values} values of an image")
         if isinstance(net, TransformerNet) and net.width % net.heads:
@@ -673,7 +661,7 @@ class Config(_Model):
             ("training.task", (self.training.task,)),
             ("learning.tasks", self.learning.tasks),
             ("advisor.tasks", self.advisor.tasks),
-            ("architectures.task", (self.architectures.task,) if self.architectures.networks else ()),
+            ("architectures", tuple(net.task or self.architectures.task for net in self.architectures.networks)),
         ):
             filed = [task for task in tasks if task not in _TEST_SAMPLES]
             if filed and self.data.folder is None:
@@ -941,8 +929,8 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
         made[net.name] = {
             "name": net.name,
             "family": net.family,
-            "task": chosen.task,
-            "shape": list(_IMAGES[chosen.task]),
+            "task": net.task or chosen.task,
+            "shape": list(_IMAGES[net.task or chosen.task]),
             "image": net.image,
             "init": net.init,
             "sigma_w": net.sigma_w,

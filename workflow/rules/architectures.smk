@@ -8,7 +8,7 @@ DEFINED_NETWORKS = [
 
 rule train_architecture:
     input:
-        data=data_files(RUN.architectures.task),
+        data=lambda wildcards: data_files(ARCHITECTURES[wildcards.network]["task"]),
     output:
         states=f"{RESULTS}/architectures/{NETWORK}/states.safetensors",
         learning=f"{RESULTS}/architectures/{NETWORK}/learning.parquet",
@@ -24,7 +24,7 @@ rule train_architecture:
         runtime=minutes(240),
     params:
         architecture=lambda wildcards: trained_params(wildcards.network),
-        data=data_params(RUN.architectures.task),
+        data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.architectures"),
     message:
@@ -36,7 +36,7 @@ rule train_architecture:
 rule record_architecture:
     input:
         states=rules.train_architecture.output.states,
-        data=data_files(RUN.architectures.task),
+        data=lambda wildcards: data_files(ARCHITECTURES[wildcards.network]["task"]),
     output:
         activity=f"{RESULTS}/recorded/{NETWORK}/activity.parquet",
         units=f"{RESULTS}/recorded/{NETWORK}/units.parquet",
@@ -52,7 +52,7 @@ rule record_architecture:
         runtime=minutes(60),
     params:
         architecture=lambda wildcards: recorded_params(wildcards.network),
-        data=data_params(RUN.architectures.task),
+        data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.architectures"),
     message:
@@ -78,7 +78,7 @@ rule detect_cascades:
         runtime=minutes(60),
     params:
         architecture=lambda wildcards: ARCHITECTURES[wildcards.network],
-        data=data_params(RUN.architectures.task),
+        data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.cascades"),
     message:

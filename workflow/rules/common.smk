@@ -157,7 +157,7 @@ def cascade_source(wildcards):
     if wildcards.definition == "A":
         return {
             "states": f"{RESULTS}/architectures/{wildcards.network}/states.safetensors",
-            "files": data_files(RUN.architectures.task),
+            "files": data_files(ARCHITECTURES[wildcards.network]["task"]),
         }
     if wildcards.definition == "B":
         return {"units": f"{folder}/units.parquet"}
