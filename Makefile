@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper initialisations resume test lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures paper architectures initialisations resume test lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -36,12 +36,17 @@ $(VENV)/.ready: envs/lock.txt pyproject.toml
 	@touch $@
 
 paper: setup
-	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper
+	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper 'data={folder: data, fetch: true}'
 
 # The table of docs/initialisation.md: tuned learning rates at four depths, two tasks.
 initialisations: setup
 	@$(RUN) --configfile workflow/presets/paper.yaml --config results=results/paper -- initialisations
 	@echo "The table: results/paper/initialisations/table.md"
+
+# P6 alone: architectures by three definitions of avalanches, in the configuration that is drawn by default.
+architectures: setup
+	@$(RUN) -- architectures
+	@echo "Figure: results/figures/figure-5-architectures.png   Table: results/architectures/table.md"
 
 # After a crash or kill -9: take away the lock that the dead run left, and go on where it stopped.
 resume: setup

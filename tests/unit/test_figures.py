@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from quasicrit.figures.data import amplitude
 from quasicrit.figures.finite_size_scaling import _spread
 from quasicrit.figures.phase_diagram import _mean_field_cut
 from quasicrit.figures.style import _decade, journal_style, letter, new_figure, note, save
+from quasicrit.stages.figure_tables import FIGURE_TABLES
 from quasicrit.stages.figures import FIGURES, draw_figure
 from quasicrit.tables import SCHEMAS, read_table, write_table
 
@@ -384,6 +386,7 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
         or {column: [] for column in SCHEMAS["scaling"].names},
     )
     _learning(put)
+    _architectures(put)
     return paths
 
 
@@ -485,9 +488,75 @@ def _learning(put: Any) -> None:
     )
 
 
+def _architectures(put: Any) -> None:
+    """Two networks and two trends by every definition, with a null and an exact process."""
+    fits, shapes = [], []
+    nets = [
+        ("resnet", 0),
+        ("rnn", 0),
+        *(("blocks", size) for size in (9, 18)),
+        *(("channels", size) for size in (2, 4)),
+    ]
+    for (network, size), definition in itertools.product(nets, "ABC"):
+        cells = [
+            ("initial", "own"),
+            ("trained", "own"),
+            ("trained", "Gaussian surrogate"),
+            ("reference", "critical branching"),
+        ]
+        for state, signal in cells[:: 3 if size else 1]:
+            numbers = {
+                f"{name}{end}": value + shift
+                for name, value in (("tau_s", 1.5), ("tau_d", 4.0 if network == "rnn" else 1.8), ("gamma", 1.6), ("difference", 0.0), ("d_c", 9.0))
+                for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1))
+            }  # fmt: skip
+            names = {
+                "network": network,
+                "member": f"{network} {size}",
+                "state": state,
+                "definition": definition,
+                "signal": signal,
+            }
+            fits.append(
+                {
+                    **names,
+                    **numbers,
+                    "family": "resnet",
+                    "size": size,
+                    "variant": "main",
+                    "primary": True,
+                    "layers": 40,
+                    "window_low": 2,
+                    "window_high": 16,
+                    "n_nets": 8,
+                    "n_events": 500,
+                    "censored": 0.1,
+                    "verdict": "none",
+                    "probability": 0.5,
+                    "mean_field_dp": 0.1,
+                    "brownian_excursion": 0.1,
+                    "moved": None,
+                    "grade": "none",
+                    "statement": "s",
+                    "reasons_for": "",
+                    "reasons_against": "",
+                    "reasons_open": "",
+                    "reason": "",
+                }
+            )
+            shapes += [{**names, "x": float(2**k), "value": 4.0**-k, "error": 0.1 * 4.0**-k} for k in range(6)]
+    put("architectures", fits)
+    put("cascade_distributions", shapes)
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return _tables(tmp_path_factory.mktemp("full"), _points(), scaling=True)
+
+
+def test_the_workflow_makes_the_tables_that_figures_read() -> None:
+    read = {name: tuple(field.name for field in dataclasses.fields(tables)) for name, (tables, _) in FIGURES.items()}
+    assert read == dict(FIGURE_TABLES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

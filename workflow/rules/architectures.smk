@@ -11,7 +11,7 @@ rule train_architecture:
         data=lambda wildcards: data_files(ARCHITECTURES[wildcards.network]["task"]),
     output:
         states=f"{RESULTS}/architectures/{NETWORK}/states.safetensors",
-        learning=f"{RESULTS}/architectures/{NETWORK}/learning.parquet",
+        learning=f"{RESULTS}/architectures/{NETWORK}/architecture_learning.parquet",
     log:
         f"{RESULTS}/logs/train_architecture/{NETWORK}.log",
     benchmark:
@@ -38,8 +38,8 @@ rule record_architecture:
         states=rules.train_architecture.output.states,
         data=lambda wildcards: data_files(ARCHITECTURES[wildcards.network]["task"]),
     output:
-        activity=f"{RESULTS}/recorded/{NETWORK}/activity.parquet",
-        units=f"{RESULTS}/recorded/{NETWORK}/units.parquet",
+        activity=f"{RESULTS}/recorded/{NETWORK}/layer_activity.parquet",
+        units=f"{RESULTS}/recorded/{NETWORK}/unit_stream.parquet",
     log:
         f"{RESULTS}/logs/record_architecture/{NETWORK}.log",
     benchmark:
@@ -96,8 +96,8 @@ rule fit_cascades:
         ),
         bias=expand(f"{RESULTS}/classes/bias/{{process}}.parquet", process=PROCESSES),
     output:
-        fits=f"{RESULTS}/cascades/fits/{NETWORK}.parquet",
-        distributions=f"{RESULTS}/cascades/distributions/{NETWORK}.parquet",
+        fits=f"{RESULTS}/cascade_fits/{NETWORK}/architectures.parquet",
+        distributions=f"{RESULTS}/cascade_fits/{NETWORK}/cascade_distributions.parquet",
     log:
         f"{RESULTS}/logs/fit_cascades/{NETWORK}.log",
     benchmark:

@@ -160,8 +160,8 @@ def cascade_source(wildcards):
             "files": data_files(ARCHITECTURES[wildcards.network]["task"]),
         }
     if wildcards.definition == "B":
-        return {"units": f"{folder}/units.parquet"}
-    return {"activity": f"{folder}/activity.parquet"}
+        return {"units": f"{folder}/unit_stream.parquet"}
+    return {"activity": f"{folder}/layer_activity.parquet"}
 
 
 def training_params(wildcards):

@@ -65,10 +65,11 @@ rule judge_claims:
             for task, depth in COMPARED
         ],
         architectures=[
-            f"{RESULTS}/cascades/fits/{name}.parquet" for name in ARCHITECTURES
+            f"{RESULTS}/cascade_fits/{name}/architectures.parquet"
+            for name in ARCHITECTURES
         ],
         architecture_learning=[
-            f"{RESULTS}/architectures/{name}/learning.parquet"
+            f"{RESULTS}/architectures/{name}/architecture_learning.parquet"
             for name in ARCHITECTURES
         ],
         classes=f"{RESULTS}/classes/classes.parquet",
