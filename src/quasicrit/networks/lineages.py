@@ -288,12 +288,12 @@ def shuffle_inputs(descent: Descent, rng: np.random.Generator) -> Descent:
 
 
 def shuffle_order(descent: Descent, rng: np.random.Generator) -> Descent:
-    """Layers of one shape in another order, each with the weights that led to it where these fit."""
+    """Layers of one shape in another order, each with the weights that led to it where these fit: those of one kind of skip."""
     kinds: dict[tuple[int, ...], list[int]] = {}
     for number, layer in enumerate(descent.active):
         if number:
             generation = descent.generations[number - 1]
-            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip)
+            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip, generation.skip_stride)
             kinds.setdefault(key, []).append(number)
     order = np.arange(len(descent.active))
     for members in kinds.values():
