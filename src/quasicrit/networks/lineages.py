@@ -107,7 +107,8 @@ def descent_of(model: nn.Module, inputs: Tensor) -> Descent:
 
 
 def _residual(model: ResNet) -> tuple[list[nn.Module], list[Generation]]:
-    layers: list[nn.Module] = [model.relu]
+    # What the first block gets; without a maximum in the stem, pool is the identity.
+    layers: list[nn.Module] = [model.pool]
     generations: list[Generation] = []
     for block in (module for module in model.modules() if isinstance(module, Block)):
         if block.order != "post" or any(True for _ in block.shortcut.parameters()):
