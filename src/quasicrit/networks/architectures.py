@@ -113,7 +113,11 @@ def initialise_network(model: nn.Module, init: str, sigma_w: float, sigma_b: flo
 
     ``init``: gaussian or orthogonal (as a matrix [out, fan-in], times √(out/fan-in) if it is taller than wide). Norms keep scale 1 and
     shift 0; other parameters (positions) are N(0, .02²).
+
+    Raises ConfigError for another ``init``.
     """
+    if init not in ("gaussian", "orthogonal"):
+        raise ConfigError(f"init = {init!r} is not known: choose one of gaussian, orthogonal.")
     done: set[int] = set()
     with torch.no_grad():
         for layer in model.modules():

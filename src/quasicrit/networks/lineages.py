@@ -107,7 +107,8 @@ def descent_of(model: nn.Module, inputs: Tensor) -> Descent:
 
 
 def _residual(model: ResNet) -> tuple[list[nn.Module], list[Generation]]:
-    layers: list[nn.Module] = [model.relu]
+    # What the first block gets; without a maximum in the stem, pool is the identity.
+    layers: list[nn.Module] = [model.pool]
     generations: list[Generation] = []
     for block in (module for module in model.modules() if isinstance(module, Block)):
         if block.order != "post" or any(True for _ in block.shortcut.parameters()):
@@ -288,12 +289,12 @@ def shuffle_inputs(descent: Descent, rng: np.random.Generator) -> Descent:
 
 
 def shuffle_order(descent: Descent, rng: np.random.Generator) -> Descent:
-    """Layers of one shape in another order, each with the weights that led to it where these fit."""
+    """Layers of one shape in another order, each with the weights that led to it where these fit: those of one kind of skip."""
     kinds: dict[tuple[int, ...], list[int]] = {}
     for number, layer in enumerate(descent.active):
         if number:
             generation = descent.generations[number - 1]
-            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip)
+            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip, generation.skip_stride)
             kinds.setdefault(key, []).append(number)
     order = np.arange(len(descent.active))
     for members in kinds.values():
@@ -317,8 +318,9 @@ def shuffle_units(descent: Descent, rng: np.random.Generator) -> Descent:
 def gaussian_layers(descent: Descent, rng: np.random.Generator) -> Descent:
     """Rectified Gaussian layers: for layers of one shape, each unit's mean, variance and the mean covariance between layers are kept.
 
-    x_l(i, u) = max(0, mean_l(u) + sd_l(u) g_l(i, u)) with Gaussian g whose covariance over l is that of the z-scored activations,
-    averaged over units and inputs.
+    x_l(i, u) = max(0, mean_l(u) + sd_l(u) g_l(i, u)) with Gaussian g of unit variance whose covariance over l is that of the z-scored
+    activations, averaged over inputs and over units that differ between inputs. Rectifying moves the moments of x: its mean is
+    mΦ(m/s) + sφ(m/s).
     """
     made: list[FloatArray] = [np.empty(0, np.float32)] * len(descent.active)
     shapes: dict[tuple[int, ...], list[int]] = {}
@@ -328,7 +330,9 @@ def gaussian_layers(descent: Descent, rng: np.random.Generator) -> Descent:
         stack = np.stack([descent.active[number] for number in members]).astype(np.float64)
         mean, spread = stack.mean(1, keepdims=True), stack.std(1, keepdims=True)
         score = np.divide(stack - mean, spread, out=np.zeros_like(stack), where=spread > 0).reshape(len(members), -1)
-        covariance = score @ score.T / max(1, score.shape[1])
+        # Units without spread, as those that are never active, have no score and no part in the covariance of the others.
+        strength = np.sqrt(np.maximum(np.square(score).sum(1), np.finfo(np.float64).tiny))
+        covariance = score @ score.T / np.outer(strength, strength)
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         drawn = (root @ rng.standard_normal(score.shape)).reshape(stack.shape)
