@@ -510,7 +510,9 @@ class Architectures(_Model):
     """P6: other architectures, by three definitions of avalanches with their nulls, before and after training.
 
     ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
-    and C; ``other_thresholds`` show how the answer moves. ``windows``: durations to fit, declared before the run. Six networks at least, since
+    and C; ``other_thresholds`` show how the answer moves. ``lineage_roots``: the share of the layers in which lineages (A) begin; a
+    window that too many of them are cut off in has no exponents. ``learnt_above``: trained networks of a lower mean accuracy are
+    marked, and count for nothing. ``windows``: durations to fit, declared before the run. Six networks at least, since
     the covariance of three exponents is estimated over them.
     """
 
@@ -520,10 +522,12 @@ class Architectures(_Model):
     batch_size: Count = 64
     learning_rate: Positive = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 4, "B": 30, "C": 200}
+    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 8, "B": 30, "C": 200}
     threshold: Annotated[float, Field(ge=-3, le=3)] = 1.0
     other_thresholds: tuple[Annotated[float, Field(ge=-3, le=3)], ...] = (0.5, 2.0)
-    windows: dict[Definition, tuple[int, int]] = {"A": (2, 16), "B": (2, 8), "C": (2, 12)}
+    lineage_roots: Annotated[float, Field(gt=0, le=0.5)] = 0.125
+    learnt_above: Share = 0.3
+    windows: dict[Definition, tuple[int, int]] = {"A": (2, 8), "B": (2, 8), "C": (2, 12)}
     reference_events: Annotated[int, Field(ge=1000)] = 50_000
     networks: tuple[Net, ...] = ()
 
@@ -948,6 +952,7 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
                 "momentum": chosen.momentum,
             },
             "inputs": {definition: chosen.inputs[definition] for definition in net.definitions},
+            "lineage_roots": chosen.lineage_roots,
             "threshold": chosen.threshold,
             "other_thresholds": list(chosen.other_thresholds),
         }

@@ -92,7 +92,7 @@ FAMILIES: Mapping[str, Family] = {
 def build_network(family: str, shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> nn.Module:
     """The network of that family for inputs (batch, *shape), with the parameters that torch gives it.
 
-    Raises ConfigError for an unknown family, or options that its network refuses.
+    Raises ConfigError for an unknown family, and values that its network refuses; unknown options are a TypeError.
     """
     if family not in FAMILIES:
         raise ConfigError(f"family = {family!r} is not known: choose one of {', '.join(FAMILIES)}.")
@@ -178,9 +178,11 @@ def calibrate_norms(model: nn.Module, inputs: Tensor, batch_size: int = 64) -> N
 def to_images(samples: np.ndarray, shape: tuple[int, int, int], side: int) -> Tensor:
     """Samples (n, pixels) as float32 images (n, channels, side, side), each pixel of ``shape`` repeated side/height times.
 
-    Raises ConfigError for a side that is no multiple of the image's own.
+    Raises ConfigError for images that are not square, and a side that is no multiple of the image's own.
     """
-    channels, height, _ = shape
+    channels, height, width = shape
+    if height != width:
+        raise ConfigError(f"images of {height} × {width} pixels are not square: give images as high as they are wide.")
     if side % height:
         raise ConfigError(f"image = {side} is no multiple of the {height} pixels that images of this task have a side.")
     images = samples.reshape(-1, *shape).astype(np.float32)
