@@ -288,6 +288,8 @@ def test_a_recorder_sees_every_sum_of_a_pre_activation_resnet_in_order() -> None
     names = [f"stages.0.0.{name}" for name in [*block, "shortcut", "add"]]
     ends = ["last_norm", "last_relu", "mean", "flatten", "readout"]
     assert [call.name for call in recorder.layers] == ["conv", "norm", "relu", "pool", *names, *ends]
+    leaves = [name for name, module in model.named_modules() if not list(module.children())]
+    assert leaves == [call.name for call in recorder.layers]
 
 
 # Families -------------------------------------------------------------------------------------------------

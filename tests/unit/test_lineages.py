@@ -127,12 +127,12 @@ def likely_parents(descent: Descent, number: int, image: int, unit: int, y: int,
 
 CASES: dict[str, tuple[Any, tuple[int, ...]]] = {
     # Stride 2 with a shortcut to more channels, an odd number of pixels, batch norm and a scale.
-    "stages": (lambda: ResNet((1, 1), (2, 3), residual_scale=0.6, in_channels=1), (1, 1, 5, 5)),
-    "bottleneck": (lambda: ResNet((1, 1), (2, 3), block="bottleneck", norm="none", in_channels=1), (1, 1, 4, 4)),
-    "imagenet": (lambda: ResNet((1,), (3,), stem="imagenet", in_channels=1), (1, 1, 14, 14)),
+    "stages": (lambda: ResNet((1, 1), (4, 6), residual_scale=0.6, in_channels=1), (1, 1, 5, 5)),
+    "bottleneck": (lambda: ResNet((1, 1), (5, 6), block="bottleneck", norm="none", in_channels=1), (1, 1, 4, 4)),
+    "imagenet": (lambda: ResNet((1,), (6,), stem="imagenet", in_channels=1), (1, 1, 14, 14)),
     # Two pixels a side: the field of 3 × 3 wraps around onto pixels that it has already.
-    "wrapped": (lambda: ConvNet(4, 6, "relu"), (1, 1, 2, 2)),
-    "wider": (lambda: ConvNet(3, 3, "relu"), (1, 1, 4, 4)),
+    "wrapped": (lambda: ConvNet(4, 10, "relu"), (1, 1, 2, 2)),
+    "wider": (lambda: ConvNet(3, 6, "relu"), (1, 1, 4, 4)),
 }
 
 
