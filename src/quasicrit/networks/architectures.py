@@ -62,7 +62,7 @@ def _resnet(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Mod
 
 
 def _conv(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
-    return ConvNet(in_channels=shape[0], classes=classes, **options)
+    return ConvNet(in_channels=shape[0], image=shape[1], classes=classes, **options)
 
 
 def _sequence(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
