@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from quasicrit.avalanches import CONTINUITY, standardise
+from quasicrit.avalanches import CONTINUITY
 from quasicrit.avalanches.surrogates import gaussian_surrogate, shuffle_trajectories
-from quasicrit.reference.finite_depth import branching_at_depth, walk_at_depth
+from quasicrit.reference.finite_depth import branching_at_depth, population_at_depth, walk_at_depth
 from quasicrit.reference.signals import fractional_noise
 
 #: Counts of this file lie within so many of their standard errors; a file of about 60 such checks fails by chance once in 30 000 runs.
@@ -71,8 +71,11 @@ def test_nothing_alive_in_the_last_generation_is_returned() -> None:
 
 
 def slow_excursions(walks: np.ndarray, threshold: float, last_start: int) -> list[tuple[int, int, int, float]]:
-    """(walk, start, duration, Σ(z − threshold)) of every excursion that begins and ends in sight and starts before ``last_start``."""
+    """(walk, start, duration, size) of every excursion that begins and ends in sight and starts before ``last_start``."""
     z = (walks - walks.mean(0)) / walks.std(0)
+    # .5825971579… = −zeta(1/2)/√(2π), Chernoff 1965, times the step into each layer.
+    steps = [float(np.std(z[:, layer] - z[:, layer - 1])) for layer in range(1, z.shape[1])]
+    extra = 0.5825971579390107 * np.array([steps[0], *steps])
     found = []
     for walk, row in enumerate(z):
         start = None
@@ -81,7 +84,9 @@ def slow_excursions(walks: np.ndarray, threshold: float, last_start: int) -> lis
                 start = layer
             elif value <= threshold and start is not None:
                 if 0 < start < last_start:
-                    found.append((walk, start, layer - start, float(np.sum(row[start:layer] - threshold))))
+                    found.append(
+                        (walk, start, layer - start, float(np.sum(row[start:layer] - threshold + extra[start:layer])))
+                    )
                 start = None
     return found
 
@@ -93,9 +98,7 @@ def test_walks_are_what_a_slow_search_finds_in_the_same_walks() -> None:
         slow = slow_excursions(walks, threshold, last_start)
         assert walk.tolist() == [event[0] for event in slow]
         assert duration.tolist() == [event[2] for event in slow]
-        step = np.diff(standardise(walks), axis=1).std()
-        # 0.5825971579… = −zeta(1/2)/√(2π), Chernoff 1965.
-        expected = [event[3] + 0.5825971579390107 * step * event[2] for event in slow]
+        expected = [event[3] for event in slow]
         np.testing.assert_allclose(size, expected, rtol=0, atol=1e-9)
     assert pytest.approx(0.5825971579390107, abs=1e-15) == CONTINUITY
 
@@ -194,3 +197,20 @@ def test_gaussian_surrogate_of_fewer_trajectories_than_layers_stays_in_their_spa
     rest -= rest @ basis.T @ basis
     # Eigenvalues that are 0 come out as about 1e-16 of the largest, their roots as 1e-8 of the spread.
     assert np.abs(rest).max() < 1e-6 * activity.std()
+
+
+def test_populations_are_critical_branching_seen_as_z_scores() -> None:
+    """The same draws in loops: Poisson children, z-scores, excursions; and the mean of a critical population stays."""
+    layers, last_start, threshold = 20, 12, 0.5
+    size, duration, walk = population_at_depth(layers, last_start, 60, threshold, np.random.default_rng(8))
+    rng = np.random.default_rng(8)
+    activity = [rng.poisson(10.0 * layers, 60).astype(float)]
+    for _ in range(layers - 1):
+        activity.append(rng.poisson(activity[-1]).astype(float))
+    table = np.array(activity).T
+    # Variance of A_l: 10 L (l + 1), here summed over layers of 60 populations.
+    assert abs(table[:, -1].mean() - 200.0) < 5 * math.sqrt(200.0 * layers / 60)
+    slow = slow_excursions(table, threshold, last_start)
+    assert walk.tolist() == [event[0] for event in slow]
+    assert duration.tolist() == [event[2] for event in slow]
+    np.testing.assert_allclose(size, [event[3] for event in slow], rtol=0, atol=1e-9)
