@@ -509,7 +509,7 @@ Net = Annotated[ResNetNet | ConvNetNet | RNNNet | LSTMNet | TransformerNet, Fiel
 class Architectures(_Model):
     """P6: other architectures, by three definitions of avalanches with their nulls, before and after training.
 
-    ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
+    ``only_tasks``: networks of other tasks are left out (those whose files are not at hand). ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
     and C; ``other_thresholds`` show how the answer moves. ``lineage_roots``: the share of the layers in which lineages (A) begin; a
     window that too many of them are cut off in has no exponents. ``learnt_above``: trained networks of a lower mean accuracy are
     marked, and count for nothing. ``windows``: durations to fit, declared before the run. Six networks at least, since
@@ -517,6 +517,7 @@ class Architectures(_Model):
     """
 
     task: ImageTask = "digits"
+    only_tasks: tuple[ImageTask, ...] | None = None
     nets: Annotated[int, Field(ge=6)] = 8
     steps: Count = 60
     batch_size: Count = 64
@@ -578,6 +579,11 @@ class Architectures(_Model):
                     f"networks.{label}: the window {list(window)} of definition {definition} is too long for its {layers} layers: events "
                     "must have time to end after half of them; give the network a window of its own, or leave the definition out"
                 )
+
+    def chosen(self) -> tuple[_Net, ...]:
+        """The networks that run."""
+        only = self.only_tasks
+        return tuple(net for net in self.networks if only is None or (net.task or self.task) in only)
 
     def window(self, net: _Net, definition: Definition) -> tuple[int, int]:
         """The window of durations of a definition on a network: its own, or the common one."""
@@ -665,7 +671,7 @@ class Config(_Model):
             ("training.task", (self.training.task,)),
             ("learning.tasks", self.learning.tasks),
             ("advisor.tasks", self.advisor.tasks),
-            ("architectures", tuple(net.task or self.architectures.task for net in self.architectures.networks)),
+            ("architectures", tuple(net.task or self.architectures.task for net in self.architectures.chosen())),
         ):
             filed = [task for task in tasks if task not in _TEST_SAMPLES]
             if filed and self.data.folder is None:
@@ -920,7 +926,7 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
     """By name of an entry what the numbers of its networks depend on, as plain data for a rule's params."""
     chosen = config.architectures
     made = {}
-    for net in chosen.networks:
+    for net in chosen.chosen():
         members = [
             {
                 "label": label,

@@ -364,6 +364,16 @@ def test_faults_of_other_families_are_named() -> None:
         load_config(put("architectures.inputs", {"A": 3, "B": 3, "C": 400}))
 
 
+def test_networks_of_other_tasks_can_be_left_out() -> None:
+    values = merged("paper.yaml")
+    everything = architecture_params(load_config(values))
+    assert {entry["task"] for entry in everything.values()} == {"digits", "cifar10"}
+    values["architectures"]["only_tasks"] = ["digits"]
+    values["data"] = {}
+    some = architecture_params(load_config(values))
+    assert some == {name: entry for name, entry in everything.items() if entry["task"] == "digits"}
+
+
 def test_no_architecture_at_all() -> None:
     assert Architectures().networks == ()
     values = merged("smoke.yaml")
@@ -420,6 +430,7 @@ def test_networks_are_compared_in_pairs() -> None:
     # Of 60 uniform numbers 3 are expected below .05; more than 9 would have a probability of .002.
     assert (p < 0.05).sum() <= 9
     assert 0.3 < np.median(p) < 0.7
+    assert _distance(fits[0], fits[0]) == (0.0, 1.0)
     # Eight networks: three exponents against five degrees of freedom.
     assert np.median(np.array(shifted, dtype=np.float64)) < 0.01
 

@@ -94,7 +94,6 @@ def fit_cascades(
         main = primary_variant(definition, params["threshold"])
         for member in params["members"]:
             low, high = (int(end) for end in member["windows"][definition])
-            window = (low, high)
             layers = int(depths[member["label"]])
             head = {
                 "network": params["name"],
@@ -103,15 +102,11 @@ def fit_cascades(
                 "size": member["size"],
                 "definition": definition,
                 "layers": layers,
-                "window_low": window[0],
-                "window_high": window[1],
+                "window_low": low,
+                "window_high": high,
             }
-            task = _Task(window, known.get(window, {}), resamples, tolerance, seed)
-            last_start = (
-                roots_until(layers, params["lineage_roots"])
-                if definition == "A"
-                else layers - member["windows"][definition][1]
-            )
+            task = _Task((low, high), known.get((low, high), {}), resamples, tolerance, seed)
+            last_start = roots_until(layers, params["lineage_roots"]) if definition == "A" else layers - high
             reference, at_depth = _references(
                 definition, main, layers, last_start, params["threshold"], reference_events, task
             )
@@ -296,7 +291,8 @@ def _distance(one: _Fit | None, other: _Fit | None) -> tuple[float | None, float
     nets = one.found.n_clusters
     delta = np.array([getattr(one.found, name).value - getattr(other.found, name).value for name in EXPONENTS])
     covariance = np.cov(one.found.samples - other.found.samples, rowvar=False) * nets / (nets - 1)
-    squared = float(delta @ np.linalg.solve(covariance, delta))
+    # A null that leaves every event as it was has differences without spread.
+    squared = float(delta @ np.linalg.pinv(covariance) @ delta)
     return float(np.sqrt(squared)), float(fdtrc(3, nets - 3, squared * (nets - 3) / (3 * (nets - 1))))
 
 
