@@ -294,6 +294,36 @@ def test_constant_layers_and_units_are_left_out(tmp_path: Path) -> None:
     assert read_provenance(tmp_path / "C.parquet")["layers"] == {"small": 11}
 
 
+def test_without_a_unit_that_varies_there_are_no_events_and_a_reason(made: dict[str, Path], tmp_path: Path) -> None:
+    """Every unit is constant in some layer, as in deep rectified networks."""
+    values = np.random.default_rng(0).standard_normal((9, 12, 3)).astype(np.float32)
+    for unit in range(3):
+        values[:, 2 * unit, unit] = 0.0
+    units = tmp_path / "units.parquet"
+    with TableWriter(units, SCHEMAS["unit_stream"], {}) as writer:
+        writer.write(
+            {
+                "member": "small",
+                "state": "initial",
+                "net": np.zeros(9 * 12, np.int32),
+                "input": np.repeat(np.arange(9, dtype=np.int32), 12),
+                "layer": np.tile(np.arange(1, 13, dtype=np.int32), 9),
+                "units": [values[i, layer].tobytes() for i in range(9) for layer in range(12)],
+            }
+        )
+    params = {**entry(trained=False), "definitions": ["B"]}
+    detect_cascades("B", params, {"units": units}, tmp_path / "b.parquet", 1, {})
+    assert read("cascades", tmp_path / "b.parquet").empty
+    fits, shapes = tmp_path / "fits.parquet", tmp_path / "shapes.parquet"
+    fit_cascades(
+        params, [tmp_path / "b.parquet"], made["learning"], [made["bias"]], 100, 2000, 0.1, fits, shapes, 7, {}
+    )
+    own = read("architectures", fits)
+    own = own[own["signal"] == OWN]
+    assert own["reason"].tolist() == ["only 0 events last 1 to 4; at least 50 are needed for exponents"]
+    assert own["n_events"].tolist() == [0]
+
+
 def test_a_window_beyond_half_of_the_layers_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
     params = copy.deepcopy(entry())
     params["members"][0]["windows"]["C"] = [2, 40]

@@ -27,7 +27,7 @@ from quasicrit.networks import (
     train_plainly,
 )
 from quasicrit.rng import generator
-from quasicrit.stages.cascades import diverged
+from quasicrit.stages.diverged import diverged
 from quasicrit.tables import SCHEMAS, TableWriter, write_table
 
 __all__ = ["networks_of", "record_architecture", "test_inputs", "train_architecture"]

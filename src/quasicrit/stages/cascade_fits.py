@@ -111,7 +111,7 @@ def fit_cascades(
                 definition, main, layers, last_start, params["threshold"], reference_events, task
             )
             task = replace(task, biases={**task.biases, **at_depth})
-            own = _member_rows(table, definition, member["label"], main, params["nets"], task)
+            own = _member_rows(table, definition, member["label"], main, params, task)
             for row, events in (*own, *reference):
                 accuracy = reached.get(member["label"]) if row["state"] == "trained" else None
                 rows.append(head | row | {"accuracy": accuracy})
@@ -157,21 +157,19 @@ class _Task:
 
 
 def _member_rows(
-    table: Mapping[str, Any], definition: str, member: str, main: str, nets: int, task: _Task
+    table: Mapping[str, Any], definition: str, member: str, main: str, params: Mapping[str, Any], task: _Task
 ) -> Iterator[tuple[dict[str, Any], _Events]]:
     """Own signal and nulls of one network, in every state and variant; the grade of the own one from what the nulls read."""
     mine = _where(table, "member", member)
-    for state in ("initial", "trained"):
+    for state in ("initial", "trained") if params["trained"] else ("initial",):
         chosen = mine & _where(table, "state", state)
-        if not chosen.any():
-            continue
         made: dict[tuple[str, str], tuple[dict[str, Any], _Fit | None, _Events]] = {}
-        for signal in table["signal"].names:
-            for variant in table["variant"].names:
+        for signal in dict.fromkeys([OWN, *table["signal"].names]):
+            for variant in dict.fromkeys([main, *table["variant"].names]):
                 mask = chosen & _where(table, "signal", signal) & _where(table, "variant", variant)
-                if not mask.any():
+                if not mask.any() and (signal, variant) != (OWN, main):
                     continue
-                events = _select(table, mask, nets, task.window)
+                events = _select(table, mask, params["nets"], task.window)
                 row, fit = _row(events, task, (definition, member, state))
                 row |= {"state": state, "signal": signal, "variant": variant, "primary": variant == main}
                 made[signal, variant] = row, fit, events

@@ -19,9 +19,10 @@ from quasicrit.avalanches import (
 )
 from quasicrit.errors import ConfigError
 from quasicrit.rng import generator
-from quasicrit.tables import SCHEMAS, TableWriter, read_table, row_groups
+from quasicrit.stages.diverged import diverged
+from quasicrit.tables import SCHEMAS, TableWriter, row_groups
 
-__all__ = ["DEFINITIONS", "NULLS", "OWN", "detect_cascades", "diverged", "primary_variant", "roots_until"]
+__all__ = ["DEFINITIONS", "NULLS", "OWN", "detect_cascades", "primary_variant", "roots_until"]
 
 OWN = "own"
 #: Nulls of z-scores (inputs, layers, units), by name; i.i.d. weights is a recording of its own.
@@ -60,13 +61,6 @@ def _variant(threshold: float) -> str:
 def roots_until(layers: int, share: float) -> int:
     """The last layer, from 0, in which a lineage may begin: within the declared share of the network, so that most have room to end."""
     return int(share * layers)
-
-
-def diverged(learning: Path | str) -> set[tuple[str, int]]:
-    """(member, net) of the networks whose training left the finite numbers, from the table of their learning."""
-    table = read_table(learning, SCHEMAS["architecture_learning"], ["member", "net", "diverged"])
-    left = table[table["diverged"]]
-    return set(zip(left["member"].astype(str), left["net"].astype(int)))
 
 
 def detect_cascades(
@@ -146,13 +140,16 @@ def _relevance_walk(params: Mapping[str, Any], source: Mapping[str, Any], seed: 
 
 
 def _unit_stream(params: Mapping[str, Any], source: Mapping[str, Any], seed: int) -> Iterator[Found]:
-    """B: excursions of each unit of one stream, z-scored over inputs; units that are constant over inputs somewhere are left out."""
+    """B: excursions of each unit of one stream, z-scored over inputs; units that are constant over inputs somewhere are left out.
+
+    In deep rectified networks without skips that may be all of them: then there are no events.
+    """
 
     def signal(values: list[np.ndarray]) -> np.ndarray:
         x = np.stack(values).astype(np.float64)  # (inputs, layers, units)
         spread = x.std(axis=0)
         x = x[:, :, (spread > 1e-6 * np.abs(x).mean(axis=0)).all(axis=0) & (spread > 0).all(axis=0)]
-        return standardise(x.reshape(len(x), -1)).reshape(x.shape)
+        return standardise(x.reshape(len(x), -1)).reshape(x.shape) if x.size else x
 
     def rows(table: Any) -> np.ndarray:
         layers = len(table["layer"].unique())
@@ -174,7 +171,8 @@ def _layer_activity(params: Mapping[str, Any], source: Mapping[str, Any], seed: 
 
     def signal(values: list[np.ndarray]) -> np.ndarray:
         x = np.stack(values)
-        return standardise(x[:, x.min(axis=0) < x.max(axis=0)])[:, :, np.newaxis]
+        x = x[:, x.min(axis=0) < x.max(axis=0)]
+        return (standardise(x) if x.size else x)[:, :, np.newaxis]
 
     yield from _excursions("C", params, source["activity"], "layer_activity", "mean_abs", rows, signal, seed)
 
@@ -210,7 +208,7 @@ def _excursions(
             last_start: int = layers - high,
             key: tuple[Any, ...] = key,
         ) -> Iterator[Cascades]:
-            for name in names:
+            for name in names if z.size else ():
                 made = z if name in (OWN, _IID) else NULLS[name](z, generator(seed, "null", definition, name, *key))
                 thresholds = [params["threshold"], *(params["other_thresholds"] if name == OWN else ())]
                 # One trajectory for every input and unit.
