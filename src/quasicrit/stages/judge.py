@@ -116,7 +116,7 @@ def _row(
 
 def _place(point: Any) -> str:
     """Where a number was measured, in words."""
-    made = {"gaussian": "", "weights": ", real weights", "gram": f", {point.inputs} inputs per net"}.get(
+    made = {"gaussian": "", "tabulated": ", tabulated", "weights": ", real weights", "gram": f", {point.inputs} inputs per net"}.get(
         point.source, ""
     )
     net = "linear net" if point.activation == "linear" else f"{point.activation} net"

@@ -66,8 +66,8 @@ def _active_units(width: int) -> tuple[Floats, Floats]:
     kept = log_weight > np.log(1e-18)
     count, weight = count[kept], np.exp(log_weight[kept])
     weight /= -np.expm1(-width * np.log(2.0))
-    # From where the fewest units' share reaches the tail; then once more, between the points that span what is resolved.
-    bottom = 2.0 * float(gammaincinv(0.5 * count[0], min(0.5, _TAIL / float(weight[0]))))
+    # A grid that holds all that is resolved; then once more, between the points that span it.
+    bottom = 2.0 * float(gammaincinv(0.5 * count[0], _TAIL))
     ends = np.log([bottom, float(chdtri(width, _TAIL))])
     for points in (257, 2049):
         log_x = np.linspace(ends[0], ends[1], points)
