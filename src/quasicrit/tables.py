@@ -130,7 +130,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_TRAJECTORY,
         _field("layer", pa.int32(), "layer, 1 … L (layer = time)", "layers"),
         _field("log_m", pa.float32(), "ln m, m = mean over units of x²"),
-        _field("mean_abs", pa.float32(), "mean over units of |x|; null for tabulated, which has ln m alone", nullable=True),
+        _field(
+            "mean_abs", pa.float32(), "mean over units of |x|; null for tabulated, which has ln m alone", nullable=True
+        ),
         _field(
             "active_fraction",
             pa.float32(),

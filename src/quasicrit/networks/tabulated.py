@@ -36,8 +36,8 @@ LARGEST_Q = 16.0
 LARGEST_SCORE = 6.0
 #: Below exp(−18) the relative change of f with q is of the order of q, 1e-8.
 _ROWS, _ROWS_PER_UNIT = 169, 8
-#: Chebyshev nodes in q/(1 + q), in which f is smooth from the linear regime up to q = 16.
-_NODES = 32
+#: Chebyshev nodes in w = √q/(1 + √q), in which f is smooth from the linear regime up to q = 16.
+_NODES = 40
 _FINEST = 64  # columns per unit of the normal score
 #: Largest error of the interpolation in g, times exp(−g²/4), in units of sigma_1.
 _TOLERANCE = 1e-5
@@ -79,17 +79,17 @@ def layer_table(activation: str, width: int) -> LayerTable:
         slope = np.zeros_like(f)
         first, per_unit, top = 0.0, 0.0, math.inf
     else:
-        end = LARGEST_Q / (1 + LARGEST_Q)
+        end = math.sqrt(LARGEST_Q) / (1 + math.sqrt(LARGEST_Q))
         node = 0.5 * end * (1 + chebyshev.chebpts1(_NODES))
-        law = np.array([layer_log_quantiles(activation, width, float(w / (1 - w)), score) for w in node])
+        law = np.array([layer_log_quantiles(activation, width, float(w / (1 - w)) ** 2, score) for w in node])
         series = chebyshev.chebfit(2 * node / end - 1, law, _NODES - 1)
         top, per_unit = math.log(LARGEST_Q), float(_ROWS_PER_UNIT)
         first = top - (_ROWS - 1) / per_unit
-        q = np.exp(first + np.arange(_ROWS) / per_unit)
-        at = 2 * q / (1 + q) / end - 1
+        root = np.exp(0.5 * (first + np.arange(_ROWS) / per_unit))
+        at = 2 * root / (1 + root) / end - 1
         f = chebyshev.chebval(at, series).T
-        # w = q/(1 + q): ∂f/∂ln q = w (1 − w) ∂f/∂w.
-        slope = (chebyshev.chebval(at, chebyshev.chebder(series)) * 2 / end * q / (1 + q) ** 2).T / per_unit
+        # ∂f/∂ln q = ∂f/∂w w (1 − w)/2.
+        slope = (chebyshev.chebval(at, chebyshev.chebder(series)) / end * root / (1 + root) ** 2).T / per_unit
     stride = _stride(score, f, math.sqrt(step_variance(activation, width)))
     across, mixed = (CubicSpline(score, part, axis=1)(score[::stride], 1) * stride / _FINEST for part in (f, slope))
     values = np.stack([f[:, ::stride], slope[:, ::stride], across, mixed], axis=-1)
@@ -200,7 +200,9 @@ class Tabulated:
         self._end = np.full(signals.nets, np.inf)  # the layer at which a relu network has no active unit
         if signals.activation == "relu":
             rate = -math.log1p(-(2.0**-signals.width))
-            waits = [made.standard_exponential(g.size) for g, made in zip(signals.replicas, self._generators, strict=True)]
+            waits = [
+                made.standard_exponential(g.size) for g, made in zip(signals.replicas, self._generators, strict=True)
+            ]
             self._end = np.floor(np.concatenate(waits) / rate) + 1
 
     def advance(self, first: int, count: int, units: bool) -> Layers:
