@@ -53,24 +53,24 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("activation", "width"),
-    [("tanh", 8), *((a, w) for a in ACTIVATIONS for w in (32, 4096))],
+    ("activation", "width", "most"),
+    [("tanh", 8, 4e-5), ("erf", 8, 1.5e-4), *((a, w, 1e-5) for a in ACTIVATIONS for w in (32, 4096))],
 )
-def test_the_table_is_the_law_between_its_nodes(activation: str, width: int) -> None:
-    """Off the nodes in q and in the score, as an error of the probability, error × density: below 1e-5 (N = 8: 4e-5), a
-    hundredth (a thirtieth) of what 1e6 draws resolve; in the mean below 1e-5 sigma_1. Rising with the score; at the ceiling, where every unit is saturated, flat to 2e-5 sigma_1.
-    """
+def test_the_table_is_the_law_between_its_nodes(activation: str, width: int, most: float) -> None:
+    """Off the nodes in q and in the score, as an error of the probability, error × density: below 1e-5, a hundredth of
+    what 1e6 draws resolve (N = 8, where the law has sharp features: 4e-5, erf 1.5e-4); in the mean below 1e-5 sigma_1. Rising with the score; at the ceiling, where every unit is saturated, flat to 2e-5
+    sigma_1."""
     score = np.linspace(-5.99, 5.99, 700)
     density = np.exp(-0.5 * score**2) / math.sqrt(2 * math.pi)
     sd = math.sqrt(step_variance(activation, width))
-    for log_q in (-40.3, -17.93, -9.16, -3.21, -0.44, 1.03, 2.7):
+    for log_q in (-40.3, -17.93, -9.16, -3.21, -0.44, 1.03, 2.3, 2.7):
         found = looked_up(activation, width, log_q, score)
         exact = layer_log_quantiles(activation, width, math.exp(log_q), score)
         rises = np.diff(exact) > 1e-4 * sd
         assert np.diff(found)[rises].min() > 0
         assert np.diff(found).min() > -2e-5 * sd
         error = (found - exact) * density / sd
-        assert np.abs(error).max() < (4e-5 if width == 8 else 1e-5)
+        assert np.abs(error).max() < most
         assert abs(error.sum() * (score[1] - score[0])) < 1e-5
 
 

@@ -34,10 +34,12 @@ __all__ = ["LARGEST_Q", "LayerTable", "Tabulated", "layer_table"]
 LARGEST_Q = 16.0
 #: Largest normal score: draws beyond (2e-9 of all) are set to it.
 LARGEST_SCORE = 6.0
-#: Below exp(−18) the relative change of f with q is of the order of q, 1e-8.
-_ROWS, _ROWS_PER_UNIT = 169, 8
-#: Chebyshev nodes in w = √q/(1 + √q), in which f is smooth from the linear regime up to q = 16.
-_NODES = 40
+#: Reach of the table in ln q: below 16 e^−21 = 1e-8 the relative change of f with q is of that order.
+_REACH = 21
+#: Rows per unit of ln q, and Chebyshev nodes in w = √q/(1 + √q), in which f is smooth from the linear regime up to q = 16.
+#: With few units, below 16, the law has sharp features at q > 4 (all but one unit saturated): (few, many).
+_ROWS_PER_UNIT, _NODES = (16, 8), (64, 40)
+_FEW = 16
 _FINEST = 64  # columns per unit of the normal score
 #: Largest error of the interpolation in g, times exp(−g²/4), in units of sigma_1.
 _TOLERANCE = 1e-5
@@ -61,7 +63,7 @@ class LayerTable:
 
 @lru_cache(maxsize=32)
 def layer_table(activation: str, width: int) -> LayerTable:
-    """Tabulate the exact law of a layer, in a second (N = 8: some seconds); once per process for each activation and width.
+    """Tabulate the exact law of a layer, in a second (below 16 units: up to 15 seconds); once per process for each activation and width.
 
     The columns are as few as the interpolation in g allows (1e-5 sigma_1, weighted with exp(−g²/4)).
 
@@ -80,12 +82,16 @@ def layer_table(activation: str, width: int) -> LayerTable:
         first, per_unit, top = 0.0, 0.0, math.inf
     else:
         end = math.sqrt(LARGEST_Q) / (1 + math.sqrt(LARGEST_Q))
-        node = 0.5 * end * (1 + chebyshev.chebpts1(_NODES))
+        nodes, rows_per_unit = (pair[width >= _FEW] for pair in (_NODES, _ROWS_PER_UNIT))
+        node = 0.5 * end * (1 + chebyshev.chebpts1(nodes))
         law = np.array([layer_log_quantiles(activation, width, float(w / (1 - w)) ** 2, score) for w in node])
-        series = chebyshev.chebfit(2 * node / end - 1, law, _NODES - 1)
-        top, per_unit = math.log(LARGEST_Q), float(_ROWS_PER_UNIT)
-        first = top - (_ROWS - 1) / per_unit
-        root = np.exp(0.5 * (first + np.arange(_ROWS) / per_unit))
+        # Sums over the nodes, at which the polynomials are orthogonal; no linear algebra, whose rounding depends on threads.
+        polynomials = chebyshev.chebvander(2 * node / end - 1, nodes - 1)
+        series = (polynomials[:, :, None] * law[:, None]).sum(axis=0) * (2 / nodes)
+        series[0] /= 2
+        top, per_unit = math.log(LARGEST_Q), float(rows_per_unit)
+        first = top - _REACH
+        root = np.exp(0.5 * (first + np.arange(_REACH * rows_per_unit + 1) / per_unit))
         at = 2 * root / (1 + root) / end - 1
         f = chebyshev.chebval(at, series).T
         # ∂f/∂ln q = ∂f/∂w w (1 − w)/2.

@@ -74,7 +74,8 @@ def _active_units(width: int) -> tuple[Floats, Floats]:
     for points in (257, 2049):
         log_x = np.linspace(ends[0], ends[1], points)
         x = np.exp(log_x)[:, None]
-        low, high = chdtr(count, x) @ weight, chdtrc(count, x) @ weight
+        # Plain sums, not matrix products: their rounding does not depend on the number of threads.
+        low, high = ((law(count, x) * weight).sum(axis=1) for law in (chdtr, chdtrc))
         felt = np.flatnonzero((low > _TAIL) & (high > _TAIL))
         ends = log_x[[max(felt[0] - 1, 0), min(felt[-1] + 1, points - 1)]]
     return _scored(log_x, low, high)
@@ -218,5 +219,5 @@ def _fourier(y: Floats, weight: Floats, period: float, terms: int) -> np.ndarray
     nodes, weights = np.polynomial.legendre.leggauss(64)
     kernel = weights * np.exp(_BETA * (np.sqrt(1.0 - nodes**2) - 1.0)) * (0.5 * _SPREAD)
     k = np.arange(terms + 1)
-    factor = np.cos(np.pi * _SPREAD / count * k[:, None] * nodes) @ kernel
+    factor = (np.cos(np.pi * _SPREAD / count * k[:, None] * nodes) * kernel).sum(axis=1)
     return np.fft.rfft(grid)[: terms + 1] / factor
