@@ -5,6 +5,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
     fit_cascades(
         snakemake.params.architecture,
         snakemake.input.cascades,
+        snakemake.input.learning,
         snakemake.input.bias,
         snakemake.params.resamples,
         snakemake.params.reference_events,

@@ -6,6 +6,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.params.architecture,
         snakemake.params.data,
         snakemake.input.states,
+        snakemake.input.learning,
         snakemake.output.activity,
         snakemake.output.units,
         snakemake.params.seed,

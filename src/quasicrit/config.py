@@ -517,21 +517,26 @@ Net = Annotated[ResNetNet | ConvNetNet | RNNNet | LSTMNet | TransformerNet, Fiel
 class Architectures(_Model):
     """P6: other architectures, by three definitions of avalanches with their nulls, before and after training.
 
-    ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
-    and C; ``other_thresholds`` show how the answer moves. ``windows``: durations to fit, declared before the run. Six networks at least, since
+    ``only_tasks``: networks of other tasks are left out (those whose files are not at hand). ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
+    and C; ``other_thresholds`` show how the answer moves. ``lineage_roots``: the share of the layers in which lineages (A) begin; a
+    window that too many of them are cut off in has no exponents. ``learnt_above``: trained networks of a lower mean accuracy are
+    marked, and count for nothing. ``windows``: durations to fit, declared before the run. Six networks at least, since
     the covariance of three exponents is estimated over them.
     """
 
     task: ImageTask = "digits"
+    only_tasks: tuple[ImageTask, ...] | None = None
     nets: Annotated[int, Field(ge=6)] = 8
     steps: Count = 60
     batch_size: Count = 64
     learning_rate: Positive = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 4, "B": 30, "C": 200}
+    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 8, "B": 30, "C": 200}
     threshold: Annotated[float, Field(ge=-3, le=3)] = 1.0
     other_thresholds: tuple[Annotated[float, Field(ge=-3, le=3)], ...] = (0.5, 2.0)
-    windows: dict[Definition, tuple[int, int]] = {"A": (2, 16), "B": (2, 8), "C": (2, 12)}
+    lineage_roots: Annotated[float, Field(gt=0, le=0.5)] = 0.125
+    learnt_above: Share = 0.3
+    windows: dict[Definition, tuple[int, int]] = {"A": (2, 8), "B": (2, 8), "C": (2, 12)}
     reference_events: Annotated[int, Field(ge=1000)] = 50_000
     networks: tuple[Net, ...] = ()
 
@@ -582,6 +587,11 @@ class Architectures(_Model):
                     f"networks.{label}: the window {list(window)} of definition {definition} is too long for its {layers} layers: events "
                     "must have time to end after half of them; give the network a window of its own, or leave the definition out"
                 )
+
+    def chosen(self) -> tuple[_Net, ...]:
+        """The networks that run."""
+        only = self.only_tasks
+        return tuple(net for net in self.networks if only is None or (net.task or self.task) in only)
 
     def window(self, net: _Net, definition: Definition) -> tuple[int, int]:
         """The window of durations of a definition on a network: its own, or the common one."""
@@ -669,7 +679,7 @@ class Config(_Model):
             ("training.task", (self.training.task,)),
             ("learning.tasks", self.learning.tasks),
             ("advisor.tasks", self.advisor.tasks),
-            ("architectures", tuple(net.task or self.architectures.task for net in self.architectures.networks)),
+            ("architectures", tuple(net.task or self.architectures.task for net in self.architectures.chosen())),
         ):
             filed = [task for task in tasks if task not in _TEST_SAMPLES]
             if filed and self.data.folder is None:
@@ -924,7 +934,7 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
     """By name of an entry what the numbers of its networks depend on, as plain data for a rule's params."""
     chosen = config.architectures
     made = {}
-    for net in chosen.networks:
+    for net in chosen.chosen():
         members = [
             {
                 "label": label,
@@ -956,6 +966,7 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
                 "momentum": chosen.momentum,
             },
             "inputs": {definition: chosen.inputs[definition] for definition in net.definitions},
+            "lineage_roots": chosen.lineage_roots,
             "threshold": chosen.threshold,
             "other_thresholds": list(chosen.other_thresholds),
         }

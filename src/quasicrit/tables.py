@@ -558,7 +558,13 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("window_high", pa.int32(), "largest duration of the window", "layers"),
         _field("n_nets", pa.int32(), "networks; of an exact process groups of realisations"),
         _field("n_events", pa.int64(), "complete events in the window"),
-        _field("censored", pa.float64(), "share of all events that were under way at the last layer", nullable=True),
+        _field(
+            "cut",
+            pa.float64(),
+            "share of the events in the window's upper octave that the last layer may have cut",
+            nullable=True,
+        ),
+        _field("accuracy", pa.float64(), "mean test accuracy of the networks, after training", nullable=True),
         *(
             _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
             for name, meaning in (
@@ -582,7 +588,18 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("probability", pa.float64(), "its probability", nullable=True),
         _field("mean_field_dp", pa.float64(), "probability of mean-field directed percolation", nullable=True),
         _field("brownian_excursion", pa.float64(), "probability of the Brownian excursion", nullable=True),
-        _field("moved", pa.float64(), "of a null: distance to the own signal, in standard errors", nullable=True),
+        _field(
+            "moved",
+            pa.float64(),
+            "of a null: distance to the own signal, in standard errors (networks paired)",
+            nullable=True,
+        ),
+        _field(
+            "p_same",
+            pa.float64(),
+            "of a null: p of that distance if the exponents were the same (Hotelling)",
+            nullable=True,
+        ),
         _field("grade", _TEXT, "grade of the evidence, of the own signal by the main variant; none elsewhere"),
         _field("statement", pa.string(), "what may be said"),
         _field("reasons_for", pa.string(), "one sentence a line"),

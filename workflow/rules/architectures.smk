@@ -36,6 +36,7 @@ rule train_architecture:
 rule record_architecture:
     input:
         states=rules.train_architecture.output.states,
+        learning=rules.train_architecture.output.learning,
         data=lambda wildcards: data_files(ARCHITECTURES[wildcards.network]["task"]),
     output:
         activity=f"{RESULTS}/recorded/{NETWORK}/layer_activity.parquet",
@@ -74,10 +75,12 @@ rule detect_cascades:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        architecture=lambda wildcards: ARCHITECTURES[wildcards.network],
+        architecture=lambda wildcards: detected_params(
+            wildcards.network, wildcards.definition
+        ),
         data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.cascades"),
@@ -94,6 +97,7 @@ rule fit_cascades:
             definition=ARCHITECTURES[wildcards.network]["definitions"],
             network=wildcards.network,
         ),
+        learning=rules.train_architecture.output.learning,
         bias=expand(f"{RESULTS}/classes/bias/{{process}}.parquet", process=PROCESSES),
     output:
         fits=f"{RESULTS}/cascade_fits/{NETWORK}/architectures.parquet",
@@ -106,10 +110,10 @@ rule fit_cascades:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        architecture=lambda wildcards: ARCHITECTURES[wildcards.network],
+        architecture=lambda wildcards: fitted_params(wildcards.network),
         resamples=RUN.resamples,
         reference_events=RUN.architectures.reference_events,
         tolerance=RUN.criteria.tolerance,
@@ -124,7 +128,6 @@ rule fit_cascades:
 rule tabulate_architectures:
     input:
         fits=expand(rules.fit_cascades.output.fits, network=ARCHITECTURES),
-        learning=expand(rules.train_architecture.output.learning, network=ARCHITECTURES),
     output:
         table=f"{RESULTS}/architectures/table.md",
     log:
@@ -137,6 +140,7 @@ rule tabulate_architectures:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
+        learnt_above=RUN.architectures.learnt_above,
         fingerprint=fingerprint("quasicrit.stages.architecture_summary"),
     message:
         "Architectures and definitions: the table"

@@ -134,21 +134,49 @@ def advisor_params(wildcards):
     }
 
 
-#: What only detection and fits depend on: a change of it trains and records nothing again.
-READING = ("threshold", "other_thresholds")
+def part_of(entry, *keys, member=()):
+    """An entry's values that a rule depends on; of every member its label and ``member``."""
+    members = [{k: m[k] for k in ("label", *member)} for m in entry["members"]]
+    return {**{k: entry[k] for k in keys}, "members": members}
 
 
-def recorded_params(network):
-    """What the recordings of an entry's networks depend on."""
-    entry = {k: v for k, v in ARCHITECTURES[network].items() if k not in READING}
-    members = [{k: m[k] for k in ("label", "options")} for m in entry["members"]]
-    return {**entry, "members": members}
+#: What the networks themselves are made from.
+BUILT = ("family", "task", "shape", "image", "nets", "trained")
 
 
 def trained_params(network):
     """What an entry's networks depend on."""
-    unread = ("definitions", "inputs", "nulls", "stage")
-    return {k: v for k, v in recorded_params(network).items() if k not in unread}
+    keys = (*BUILT, "init", "sigma_w", "sigma_b", "training")
+    return part_of(ARCHITECTURES[network], *keys, member=["options"])
+
+
+def recorded_params(network):
+    """What the recordings of an entry's networks depend on."""
+    entry = ARCHITECTURES[network]
+    made = part_of(entry, *BUILT, "nulls", "stage", member=["options"])
+    return {**made, "inputs": {k: v for k, v in entry["inputs"].items() if k != "A"}}
+
+
+def detected_params(network, definition):
+    """What one definition's avalanches in an entry's networks depend on."""
+    entry = ARCHITECTURES[network]
+    if definition == "A":
+        made = part_of(entry, *BUILT, "nulls", "lineage_roots", member=["options"])
+        return {**made, "inputs": {"A": entry["inputs"]["A"]}}
+    made = part_of(entry, "nulls", "threshold", "other_thresholds", member=["windows"])
+    return {
+        **made,
+        "members": [
+            {**m, "windows": {definition: m["windows"][definition]}}
+            for m in made["members"]
+        ],
+    }
+
+
+def fitted_params(network):
+    """What the fits of an entry's avalanches depend on."""
+    keys = ("name", "family", "nets", "definitions", "threshold", "lineage_roots")
+    return part_of(ARCHITECTURES[network], *keys, member=["size", "windows"])
 
 
 def cascade_source(wildcards):
@@ -157,6 +185,7 @@ def cascade_source(wildcards):
     if wildcards.definition == "A":
         return {
             "states": f"{RESULTS}/architectures/{wildcards.network}/states.safetensors",
+            "learning": f"{RESULTS}/architectures/{wildcards.network}/architecture_learning.parquet",
             "files": data_files(ARCHITECTURES[wildcards.network]["task"]),
         }
     if wildcards.definition == "B":

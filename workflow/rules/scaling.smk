@@ -68,10 +68,6 @@ rule judge_claims:
             f"{RESULTS}/cascade_fits/{name}/architectures.parquet"
             for name in ARCHITECTURES
         ],
-        architecture_learning=[
-            f"{RESULTS}/architectures/{name}/architecture_learning.parquet"
-            for name in ARCHITECTURES
-        ],
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
@@ -97,6 +93,7 @@ rule judge_claims:
             "tolerance": RUN.criteria.tolerance,
             "depth_shift": RUN.criteria.depth_shift,
             "bias_split": RUN.learning.bias_split,
+            "learnt_above": RUN.architectures.learnt_above,
         },
         fingerprint=fingerprint("quasicrit.stages.judge"),
     message:

@@ -10,7 +10,7 @@ from quasicrit.avalanches.excursions import (
     trajectory_medians,
 )
 from quasicrit.avalanches.profiles import PHASES, Profiles, duration_bins, mean_profiles
-from quasicrit.avalanches.standard import standardise
+from quasicrit.avalanches.standard import size_by_layer, standardise
 from quasicrit.avalanches.surrogates import (
     gaussian_surrogate,
     phase_randomised,
@@ -35,6 +35,7 @@ __all__ = [
     "shuffle_increments",
     "shuffle_layers",
     "shuffle_trajectories",
+    "size_by_layer",
     "standardise",
     "trajectory_medians",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from quasicrit.avalanches.excursions import CONTINUITY, Events
 from quasicrit.errors import AvalancheError
 
-__all__ = ["standardise"]
+__all__ = ["size_by_layer", "standardise"]
 
 #: With two trajectories every value is 1 or −1.
 _FEWEST = 3
@@ -37,3 +38,14 @@ def standardise(activity: np.ndarray) -> np.ndarray:
         )
     y = y - y.mean(axis=0)
     return np.asarray(y / np.sqrt(np.mean(y * y, axis=0)))
+
+
+def size_by_layer(events: Events, activity: np.ndarray) -> np.ndarray:
+    """size = size_raw + .5826 Σ s_l over the layers l of each event of ``activity`` (trajectories, layers).
+
+    s_l is the standard deviation over trajectories of the step into layer l (into the second, for the first): the correction of
+    ``corrected_size`` for signals whose steps differ from layer to layer. It is derived for walks.
+    """
+    steps = np.diff(activity, axis=1).std(axis=0)
+    running = np.concatenate([[0.0], np.cumsum(np.concatenate([steps[:1], steps]))])
+    return np.asarray(events.size_raw + CONTINUITY * (running[events.start + events.duration] - running[events.start]))

@@ -14,8 +14,11 @@ __all__ = [
 
 
 def shuffle_layers(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Permute the layers of each trajectory (trajectories, layers) independently: same values, no memory."""
-    return rng.permuted(activity, axis=1)
+    """Permute the layers of each trajectory (trajectories, layers, …) independently: same values, no memory."""
+    if activity.ndim == 2:
+        return rng.permuted(activity, axis=1)
+    order = rng.permuted(np.tile(np.arange(activity.shape[1]), (len(activity), 1)), axis=1)
+    return np.asarray(activity[np.arange(len(activity))[:, np.newaxis], order])
 
 
 def shuffle_increments(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -45,17 +48,18 @@ def phase_randomised(activity: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def shuffle_trajectories(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Permute each layer of (trajectories, layers) across trajectories: every layer keeps its values, no memory is left."""
-    return rng.permuted(activity, axis=0)
+    """Permute each layer of (trajectories, layers, …) across trajectories: every layer keeps its values, no memory is left."""
+    order = rng.permuted(np.tile(np.arange(len(activity)), (activity.shape[1], 1)), axis=1).T
+    return np.asarray(activity[order, np.arange(activity.shape[1])])
 
 
 def gaussian_surrogate(activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian trajectories, as many, with the means and the covariance between layers of ``activity`` (trajectories, layers).
+    """Gaussian trajectories, as many, with the means and covariances of ``activity`` (trajectories, layers, …) over its trajectories.
 
-    What it leaves unchanged needs no more than second-order statistics.
+    Each is mean + Σ_i g_i (y_i − mean)/√n with independent normal g_i: a Gaussian vector of exactly the covariance of the n
+    trajectories, between layers and between all that is behind them. What it leaves unchanged needs no more than second-order statistics.
     """
     mean = activity.mean(axis=0)
-    centred = activity - mean
-    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(activity)))
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return mean + rng.standard_normal(activity.shape) @ root.T
+    centred = (activity - mean).reshape(len(activity), -1)
+    mixed = rng.standard_normal((len(activity), len(activity))) @ centred / np.sqrt(len(activity))
+    return np.asarray(mean + mixed.reshape(activity.shape))

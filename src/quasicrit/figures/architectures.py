@@ -93,7 +93,7 @@ def draw_architectures(tables: ArchitectureTables, outputs: Sequence[Path | str]
             fig,
             f"Error bars: 95 % intervals over up to {nets} networks (Student); in a–c standard errors. Shaded: window of the fits, declared before the run. "
             "Grey in a–c, pale in g–j: exact processes at the same depth and window (solid: critical branching, dashed: random walk). Open symbols: before training, "
-            "filled: after. Dotted lines in d–f, h, j: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis.",
+            "filled: after; nulls are those of the last state, drawn where they lie on the axis. Dotted lines in d–f, h, j: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis.",
         )
         save(fig, outputs)
 

@@ -62,7 +62,7 @@ def _resnet(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Mod
 
 
 def _conv(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
-    return ConvNet(in_channels=shape[0], classes=classes, **options)
+    return ConvNet(in_channels=shape[0], image=shape[1], classes=classes, **options)
 
 
 def _sequence(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
@@ -92,7 +92,7 @@ FAMILIES: Mapping[str, Family] = {
 def build_network(family: str, shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> nn.Module:
     """The network of that family for inputs (batch, *shape), with the parameters that torch gives it.
 
-    Raises ConfigError for an unknown family, or options that its network refuses.
+    Raises ConfigError for an unknown family, and values that its network refuses; unknown options are a TypeError.
     """
     if family not in FAMILIES:
         raise ConfigError(f"family = {family!r} is not known: choose one of {', '.join(FAMILIES)}.")
@@ -113,7 +113,11 @@ def initialise_network(model: nn.Module, init: str, sigma_w: float, sigma_b: flo
 
     ``init``: gaussian or orthogonal (as a matrix [out, fan-in], times √(out/fan-in) if it is taller than wide). Norms keep scale 1 and
     shift 0; other parameters (positions) are N(0, .02²).
+
+    Raises ConfigError for another ``init``.
     """
+    if init not in ("gaussian", "orthogonal"):
+        raise ConfigError(f"init = {init!r} is not known: choose one of gaussian, orthogonal.")
     done: set[int] = set()
     with torch.no_grad():
         for layer in model.modules():
@@ -174,9 +178,11 @@ def calibrate_norms(model: nn.Module, inputs: Tensor, batch_size: int = 64) -> N
 def to_images(samples: np.ndarray, shape: tuple[int, int, int], side: int) -> Tensor:
     """Samples (n, pixels) as float32 images (n, channels, side, side), each pixel of ``shape`` repeated side/height times.
 
-    Raises ConfigError for a side that is no multiple of the image's own.
+    Raises ConfigError for images that are not square, and a side that is no multiple of the image's own.
     """
-    channels, height, _ = shape
+    channels, height, width = shape
+    if height != width:
+        raise ConfigError(f"images of {height} × {width} pixels are not square: give images as high as they are wide.")
     if side % height:
         raise ConfigError(f"image = {side} is no multiple of the {height} pixels that images of this task have a side.")
     images = samples.reshape(-1, *shape).astype(np.float32)

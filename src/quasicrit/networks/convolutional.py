@@ -10,15 +10,22 @@ __all__ = ["ConvNet"]
 
 
 class ConvNet(nn.Module):
-    """``depth`` layers of 3 × 3 convolutions with ``channels`` channels and an activation, then a mean over pixels and a readout.
+    """``depth`` layers of 3 × 3 convolutions with ``channels`` channels and an activation, then a readout of all units.
 
     Images are wrapped around (circular padding), so that every pixel has the same fan-in 9 · channels and the variance map is that
-    of a fully connected network. Input (batch, in_channels, height, width), output (batch, classes).
+    of a fully connected network. Input (batch, in_channels, image, image), output (batch, classes).
     Source: Xiao et al. 2018, arXiv:1806.05393.
     """
 
     def __init__(
-        self, depth: int, channels: int, activation: str = "tanh", *, in_channels: int = 1, classes: int = 10
+        self,
+        depth: int,
+        channels: int,
+        activation: str = "tanh",
+        *,
+        in_channels: int = 1,
+        image: int = 8,
+        classes: int = 10,
     ) -> None:
         super().__init__()
         layers = []
@@ -31,9 +38,8 @@ class ConvNet(nn.Module):
             layer.add_module("activation", activation_module(activation))
             layers.append(layer)
         self.layers = nn.Sequential(*layers)
-        self.mean = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.readout = nn.Linear(channels, classes)
+        self.readout = nn.Linear(channels * image**2, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.readout(self.flatten(self.mean(self.layers(x))))
+        return self.readout(self.flatten(self.layers(x)))

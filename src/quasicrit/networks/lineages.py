@@ -6,15 +6,18 @@ the scale of the batch norm behind it; in a residual block it is the skip's own 
     P = x_skip / (x_skip + scale · Σ max(0, w x)).
 
 The z+ rule is that of layer-wise relevance propagation (Montavon et al. 2017, arXiv:1512.02479). A unit and the copy of it that a skip
-hands on are one individual. An avalanche is the tree of an individual's descendants. Each child has exactly one parent, so that the
-mean number of children is the ratio of active units of successive layers whatever the weights: a branching ratio near 1 by
-construction (neutral drift, Martinello et al. 2017, arXiv:1703.05079), which is no tuning.
+hands on are one individual. An avalanche is the tree of an individual's descendants. Each child has exactly one parent, so that all
+active units of a layer descend from those before it: without skips the mean number of children is the ratio of the numbers of active
+units whatever the weights are, with skips it is so for a block as a whole. A branching ratio near 1 by construction (neutral drift,
+Martinello et al. 2017, arXiv:1703.05079) is no tuning.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numba
 import numpy as np
@@ -103,11 +106,16 @@ def descent_of(model: nn.Module, inputs: Tensor) -> Descent:
     finally:
         for handle in handles:
             handle.remove()
+    if not all(np.isfinite(layer).all() for layer in kept):
+        raise RecordingError(
+            "an activation is NaN or infinite, so that no lineage can be drawn; leave that network out."
+        )
     return Descent(tuple(kept), tuple(generations))
 
 
 def _residual(model: ResNet) -> tuple[list[nn.Module], list[Generation]]:
-    layers: list[nn.Module] = [model.relu]
+    # What the first block gets; without a maximum in the stem, pool is the identity.
+    layers: list[nn.Module] = [model.pool]
     generations: list[Generation] = []
     for block in (module for module in model.modules() if isinstance(module, Block)):
         if block.order != "post" or any(True for _ in block.shortcut.parameters()):
@@ -278,22 +286,32 @@ def _gather(parents, size, generations, end, size_1, generations_1, end_1, size_
                 end_s[image, source] = max(end_s[image, source], end[image, unit])
 
 
+_NORMAL = NormalDist()
+#: Standard deviations that no Gaussian number of a run lies beyond.
+_FAR_LEVEL = 8.0
+
 #: A null of definition A: the layers (and weights) put in other places.
 Null = Callable[[Descent, np.random.Generator], Descent]
 
 
 def shuffle_inputs(descent: Descent, rng: np.random.Generator) -> Descent:
-    """Each layer as another input made it: a permutation of the inputs of its own for every layer."""
-    return replace(descent, active=tuple(layer[rng.permutation(len(layer))] for layer in descent.active))
+    """Each layer as other inputs made it: inputs in an order drawn for every layer, shifted by one place more than the layer before."""
+    order = rng.permutation(len(descent.active[0]))
+    active = []
+    for layer in descent.active:
+        active.append(layer[order])
+        # No input stands where it did in the layer before.
+        order = np.roll(order, int(rng.integers(1, max(2, len(order)))))
+    return replace(descent, active=tuple(active))
 
 
 def shuffle_order(descent: Descent, rng: np.random.Generator) -> Descent:
-    """Layers of one shape in another order, each with the weights that led to it where these fit."""
+    """Layers of one shape in another order, each with the weights that led to it where these fit: those of one kind of skip."""
     kinds: dict[tuple[int, ...], list[int]] = {}
     for number, layer in enumerate(descent.active):
         if number:
             generation = descent.generations[number - 1]
-            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip)
+            key = (*layer.shape, *generation.weight.shape, generation.stride, generation.skip, generation.skip_stride)
             kinds.setdefault(key, []).append(number)
     order = np.arange(len(descent.active))
     for members in kinds.values():
@@ -315,25 +333,29 @@ def shuffle_units(descent: Descent, rng: np.random.Generator) -> Descent:
 
 
 def gaussian_layers(descent: Descent, rng: np.random.Generator) -> Descent:
-    """Rectified Gaussian layers: for layers of one shape, each unit's mean, variance and the mean covariance between layers are kept.
+    """Rectified Gaussian layers: every layer's mean and share of active units are kept, and the covariance between layers of one shape.
 
-    x_l(i, u) = max(0, mean_l(u) + sd_l(u) g_l(i, u)) with Gaussian g whose covariance over l is that of the z-scored activations,
-    averaged over units and inputs.
+    x_l = c_l max(0, g_l − t_l), independent for every input and unit, with Gaussian g of unit variance whose covariance over l is that
+    of the activations z-scored over all inputs and units of a layer; t_l and c_l are set by the share and the mean. What units have of
+    their own, and what units of one layer share, is lost.
     """
     made: list[FloatArray] = [np.empty(0, np.float32)] * len(descent.active)
     shapes: dict[tuple[int, ...], list[int]] = {}
     for number, layer in enumerate(descent.active):
         shapes.setdefault(layer.shape, []).append(number)
     for members in shapes.values():
-        stack = np.stack([descent.active[number] for number in members]).astype(np.float64)
-        mean, spread = stack.mean(1, keepdims=True), stack.std(1, keepdims=True)
-        score = np.divide(stack - mean, spread, out=np.zeros_like(stack), where=spread > 0).reshape(len(members), -1)
-        covariance = score @ score.T / max(1, score.shape[1])
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        drawn = (root @ rng.standard_normal(score.shape)).reshape(stack.shape)
-        for number, layer in zip(members, np.maximum(0.0, mean + spread * drawn)):
-            made[number] = layer.astype(np.float32)
+        stack = np.stack([descent.active[number] for number in members]).reshape(len(members), -1).astype(np.float64)
+        spread = stack.std(1, keepdims=True)
+        score = np.divide(stack - stack.mean(1, keepdims=True), spread, out=np.zeros_like(stack), where=spread > 0)
+        values, vectors = np.linalg.eigh(score @ score.T / stack.shape[1])
+        drawn = (vectors * np.sqrt(np.maximum(values, 0.0))) @ rng.standard_normal(stack.shape)
+        for number, g, own in zip(members, drawn, stack):
+            share = float((own > 0).mean())
+            # All units active: a level that no number falls below.
+            level = _NORMAL.inv_cdf(1.0 - share) if 0.0 < share < 1.0 else math.copysign(_FAR_LEVEL, 0.5 - share)
+            excess = _NORMAL.pdf(level) - level * (1.0 - _NORMAL.cdf(level))
+            scaled = own.mean() / excess * np.maximum(0.0, g - level) if share > 0.0 else np.zeros_like(g)
+            made[number] = scaled.astype(np.float32).reshape(descent.active[number].shape)
     return replace(descent, active=tuple(made))
 
 

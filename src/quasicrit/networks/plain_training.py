@@ -38,7 +38,8 @@ def train_plainly(
     """Train ``model`` in place by SGD with ``momentum`` on cross entropy: inputs x (n, …), classes y (n,).
 
     Batches are drawn without replacement within an epoch, their order by ``rng``. The gradient's norm is cut at ``clip``, so that
-    deep networks without norms survive their first steps. Training stops at a loss that is not finite, with the parameters before it.
+    deep networks without norms survive their first steps. Training stops at a loss or a gradient that is not finite, with the
+    parameters and buffers (running statistics of norms) from before it. Either way the model is left in the mode for use (eval).
     """
     optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
     losses: list[float] = []
@@ -48,13 +49,21 @@ def train_plainly(
         if len(order) < batch_size:
             order = rng.permutation(len(x))
         batch, order = torch.from_numpy(order[:batch_size]), order[batch_size:]
+        # A forward pass that overflows would leave NaN in the running statistics of norms.
+        buffers = [buffer.clone() for buffer in model.buffers()]
         loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
         losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
+        finite = math.isfinite(losses[-1])
+        if finite:
+            optimiser.zero_grad()
+            loss.backward()
+            # A gradient cut by an infinite norm is 0 or NaN.
+            finite = math.isfinite(float(nn.utils.clip_grad_norm_(model.parameters(), clip)))
+        if not finite:
+            for buffer, before in zip(model.buffers(), buffers):
+                buffer.copy_(before)
+            model.eval()
             return PlainHistory(np.array(losses), True)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
         if progress is not None:
             progress(step + 1)

@@ -7,7 +7,7 @@ Sources: He et al. 2016, arXiv:1512.03385 (post-activation) and arXiv:1603.05027
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -24,8 +24,11 @@ __all__ = [
     "resnet110",
 ]
 
+BlockKind = Literal["basic", "bottleneck"]
 Norm = Literal["batch", "none"]
 Order = Literal["post", "pre"]
+Shortcut = Literal["pad", "projection"]
+Stem = Literal["cifar", "imagenet"]
 
 
 class Pad(nn.Module):
@@ -52,7 +55,7 @@ class Block(nn.Module):
         norm: Norm,
         order: Order,
         scale: float,
-        shortcut: Literal["pad", "projection"],
+        shortcut: Shortcut,
     ) -> None:
         super().__init__()
         self.order, n_out = order, channels * (4 if bottleneck else 1)
@@ -108,7 +111,7 @@ class ResNet(nn.Module):
     stride 2 and a maximum over 3 × 3. ``shortcut``: how a block with other shapes passes its input, pad (no parameters) or projection.
     ``residual_scale`` multiplies every branch.
 
-    Raises ConfigError where blocks and channels do not say the same number of stages.
+    Raises ConfigError where blocks and channels do not say the same number of stages, and for options that are not known.
     """
 
     def __init__(
@@ -116,12 +119,12 @@ class ResNet(nn.Module):
         blocks: Sequence[int] = (9, 9, 9),
         channels: Sequence[int] = (16, 32, 64),
         *,
-        block: Literal["basic", "bottleneck"] = "basic",
+        block: BlockKind = "basic",
         norm: Norm = "batch",
         order: Order = "post",
         residual_scale: float = 1.0,
-        stem: Literal["cifar", "imagenet"] = "cifar",
-        shortcut: Literal["pad", "projection"] = "pad",
+        stem: Stem = "cifar",
+        shortcut: Shortcut = "pad",
         in_channels: int = 3,
         classes: int = 10,
     ) -> None:
@@ -130,6 +133,15 @@ class ResNet(nn.Module):
             raise ConfigError(
                 f"blocks = {list(blocks)} and channels = {list(channels)}: give one number from 1 of each for every stage."
             )
+        for name, value, kind in (
+            ("block", block, BlockKind),
+            ("norm", norm, Norm),
+            ("order", order, Order),
+            ("stem", stem, Stem),
+            ("shortcut", shortcut, Shortcut),
+        ):
+            if value not in get_args(kind):
+                raise ConfigError(f"{name} = {value!r} is not known: choose one of {', '.join(get_args(kind))}.")
         first = channels[0]
         if stem == "cifar":
             self.conv = nn.Conv2d(in_channels, first, 3, 1, 1, bias=norm == "none")
@@ -190,7 +202,7 @@ def resnet110() -> ResNet:
     return _cifar(18)
 
 
-def _imagenet(blocks: Sequence[int], block: Literal["basic", "bottleneck"]) -> ResNet:
+def _imagenet(blocks: Sequence[int], block: BlockKind) -> ResNet:
     return ResNet(blocks, (64, 128, 256, 512), block=block, stem="imagenet", shortcut="projection", classes=1000)
 
 

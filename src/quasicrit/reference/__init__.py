@@ -1,6 +1,6 @@
 """Processes whose answer is known: references of the universality classes, and impostors that must be rejected."""
 
-from quasicrit.reference.finite_depth import branching_at_depth, walk_at_depth
+from quasicrit.reference.finite_depth import branching_at_depth, population_at_depth, walk_at_depth
 from quasicrit.reference.process import Avalanches, Process, Signal
 from quasicrit.reference.registry import IMPOSTORS, PROCESSES
 from quasicrit.reference.signals import (
@@ -25,6 +25,7 @@ __all__ = [
     "fractional_noise",
     "independent",
     "poisson_counts",
+    "population_at_depth",
     "random_walk",
     "subsampled",
     "walk_at_depth",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from quasicrit.avalanches import corrected_size, detect, standardise
+from quasicrit.avalanches import detect, size_by_layer, standardise
 from quasicrit.reference.signals import fractional_noise
 
-__all__ = ["branching_at_depth", "walk_at_depth"]
+__all__ = ["branching_at_depth", "population_at_depth", "walk_at_depth"]
 
 
 def branching_at_depth(depth: int, last_start: int, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -34,11 +34,29 @@ def walk_at_depth(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Excursions of fractional walks over ``layers`` steps, z-scored per layer across walks and cut at ``threshold``.
 
-    Size Σ(z − threshold) + .5826 s d with s the standard deviation of a step of z, duration d, and walk of each complete excursion that
-    starts before layer index ``last_start``. ``hurst``: H, ½ for a random walk.
+    Size Σ(z − threshold) with the correction of ``size_by_layer``, duration d, and walk of each complete excursion that starts before
+    layer index ``last_start``. ``hurst``: H, ½ for a random walk.
     """
-    z = standardise(np.cumsum(fractional_noise(hurst, trajectories, layers, rng), axis=1))
+    return _cut(np.cumsum(fractional_noise(hurst, trajectories, layers, rng), axis=1), last_start, threshold)
+
+
+def population_at_depth(
+    layers: int, last_start: int, trajectories: int, threshold: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Excursions of the activity of critical branching populations, z-scored and cut as those of ``walk_at_depth``.
+
+    A_{l+1} ~ Poisson(A_l) from ten individuals per layer, so that few populations (e^−20 of them) die on the way. This is what a network
+    whose layers were such a process would show to a definition that looks at activity.
+    """
+    activity = np.empty((trajectories, layers))
+    activity[:, 0] = rng.poisson(10.0 * layers, trajectories)
+    for layer in range(1, layers):
+        activity[:, layer] = rng.poisson(activity[:, layer - 1])
+    return _cut(activity, last_start, threshold)
+
+
+def _cut(activity: np.ndarray, last_start: int, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    z = standardise(activity)
     events = detect(z, threshold, "drop", last_start)
     whole = events.censored == 0
-    size = corrected_size(events.size_raw, events.duration, float(np.diff(z, axis=1).std()))
-    return size[whole], events.duration[whole].astype(np.float64), events.trajectory[whole]
+    return size_by_layer(events, z)[whole], events.duration[whole].astype(np.float64), events.trajectory[whole]

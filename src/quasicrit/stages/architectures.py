@@ -27,6 +27,7 @@ from quasicrit.networks import (
     train_plainly,
 )
 from quasicrit.rng import generator
+from quasicrit.stages.cascades import diverged
 from quasicrit.tables import SCHEMAS, TableWriter, write_table
 
 __all__ = ["networks_of", "record_architecture", "test_inputs", "train_architecture"]
@@ -100,6 +101,8 @@ def train_architecture(
         history = train_plainly(
             learner, x, y, rng=generator(seed, "architecture-order", label, net), **params["training"]
         )
+        # Running means lag behind weights that have just moved; the initial network has its norms set in the same way.
+        calibrate_norms(learner, x[:_CALIBRATION])
         trained.append(learner)
         row = {"member": label, "net": net, "test_accuracy": None, "diverged": history.diverged}
         rows += [{**row, "step": step, "train_loss": float(loss)} for step, loss in enumerate(history.losses)]
@@ -113,6 +116,7 @@ def record_architecture(
     params: Mapping[str, Any],
     data: Mapping[str, Any],
     states: Path | str,
+    learning: Path | str,
     activity: Path | str,
     units: Path | str,
     seed: int,
@@ -120,7 +124,8 @@ def record_architecture(
 ) -> None:
     """Record the networks of an entry on the same test samples: layers for definition C, units of one stream for B.
 
-    States: initial, trained and, for the null of i.i.d. weights, shuffled: trained weights permuted within each tensor, the norms set anew.
+    States: initial, trained (without networks that diverged, by ``learning``) and, for the null of i.i.d. weights, shuffled: trained weights
+    permuted within each tensor, the norms set anew.
     """
     x, _, test_x, _, classes = _images(params, data, seed)
     family = FAMILIES[params["family"]]
@@ -130,7 +135,7 @@ def record_architecture(
         TableWriter(activity, SCHEMAS["layer_activity"], details) as layer_writer,
         TableWriter(units, SCHEMAS["unit_stream"], details) as unit_writer,
     ):
-        for state, label, net, model in _states(params, states, x, classes, seed):
+        for state, label, net, model in _states(params, states, diverged(learning), x, classes, seed):
             names = {"member": label, "state": state, "net": net}
             if "C" in wanted:
                 present = {type(module).__name__ for module in model.modules()}
@@ -170,13 +175,15 @@ def _rows(first: int, inputs: int, layers: int) -> dict[str, Any]:
 
 
 def _states(
-    params: Mapping[str, Any], states: Path | str, x: Tensor, classes: int, seed: int
+    params: Mapping[str, Any], states: Path | str, left: set[tuple[str, int]], x: Tensor, classes: int, seed: int
 ) -> Iterator[tuple[str, str, int, nn.Module]]:
     """(state, label, net, model) of every network in every state that is recorded."""
     for state in ("initial", "trained") if params["trained"] else ("initial",):
         names = networks_of(params, classes)
         load_states(states, state, [model for _, _, model in names])
         for label, net, model in names:
+            if state == "trained" and (label, net) in left:
+                continue
             model.eval()
             yield state, label, net, model
             if state == "trained" and params["nulls"]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import fdtrc
 
 from quasicrit.errors import FitError
-from quasicrit.reference import branching_at_depth, walk_at_depth
+from quasicrit.reference import branching_at_depth, population_at_depth, walk_at_depth
 from quasicrit.rng import generator
 from quasicrit.scaling import (
     CLASSES,
+    NONE,
     ClassPosterior,
     Crackling,
     Estimate,
@@ -29,19 +31,21 @@ from quasicrit.stages.cascades import OWN, primary_variant, roots_until
 from quasicrit.stages.classes import read_biases
 from quasicrit.stages.covariance import EXPONENTS
 from quasicrit.statistics import cluster_codes, cluster_sums, cluster_weights, student_interval
-from quasicrit.tables import SCHEMAS, Text, read_arrays, read_provenance, write_table
+from quasicrit.tables import SCHEMAS, Text, read_arrays, read_provenance, read_table, write_table
 from quasicrit.tails import compare_alternatives, exponent_drift, fit_power_law, p_value
 
-__all__ = ["fit_cascades"]
+__all__ = ["BRANCHING", "SAME_BELOW", "WALK", "fit_cascades"]
 
-#: Distance at which three exponents differ with p < .01, √(quantile of χ² with 3 degrees of freedom).
-_FAR = 3.368
+#: Below this p two triples of exponents differ.
+SAME_BELOW = 0.01
+#: Of the events in a window's upper octave no more than this share may have been cut by the last layer.
+_MOST_CUT = 0.05
 #: Groups that realisations of an exact process are put into, as if networks.
 _GROUPS = 50
 _SURROGATE = "Gaussian surrogate"
-_BRANCHING, _WALK = "critical branching", "random walk"
-#: Fractional walks whose readings calibrate the class of Gaussian signals.
-_HURST = (0.2, 0.35, 0.65, 0.8)
+BRANCHING, WALK = "critical branching", "random walk"
+#: H of fractional walks whose readings calibrate the class of Gaussian signals.
+_HURST = (0.05, 0.1, 0.2, 0.35, 0.65, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class _Events:
     duration: np.ndarray
     cluster: np.ndarray
     n_clusters: int
-    censored: float
+    cut: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class _Fit:
 def fit_cascades(
     params: Mapping[str, Any],
     cascades: Sequence[Path | str],
+    learning: Path | str,
     biases: Sequence[Path | str],
     resamples: int,
     reference_events: int,
@@ -75,10 +80,12 @@ def fit_cascades(
     """Fit every table of ``cascades`` (those of the entry's definitions, in their order) on its declared window.
 
     The classes that have an exact process at any depth (branching, walks) are calibrated at the depth of the network, the others on the window
-    alone. Intervals are Student's over networks. Of K networks the covariance of the three exponents is estimated too: for the classes it is
-    enlarged by K/(K − 5), which takes in the bootstrap's (K − 1)/K and the mean of the F distribution that the squared distance has.
+    alone. Intervals are Student's over networks, with the inputs fixed. Of K networks the covariance of the three exponents is estimated
+    too: for the classes it is enlarged by K/(K − 5), which takes in the bootstrap's (K − 1)/K and the mean of the F distribution that the
+    squared distance has. Signals of the same networks are resampled together, so that a null is compared with its network in pairs.
     """
     known = read_biases(biases)
+    reached = _accuracies(learning)
     rows: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     for definition, path in zip(params["definitions"], cascades, strict=True):
@@ -87,7 +94,6 @@ def fit_cascades(
         main = primary_variant(definition, params["threshold"])
         for member in params["members"]:
             low, high = (int(end) for end in member["windows"][definition])
-            window = (low, high)
             layers = int(depths[member["label"]])
             head = {
                 "network": params["name"],
@@ -96,20 +102,32 @@ def fit_cascades(
                 "size": member["size"],
                 "definition": definition,
                 "layers": layers,
-                "window_low": window[0],
-                "window_high": window[1],
+                "window_low": low,
+                "window_high": high,
             }
-            task = _Task(window, known.get(window, {}), resamples, tolerance, seed)
-            reference, at_depth = _references(definition, main, layers, params["threshold"], reference_events, task)
+            task = _Task((low, high), known.get((low, high), {}), resamples, tolerance, seed)
+            last_start = roots_until(layers, params["lineage_roots"]) if definition == "A" else layers - high
+            reference, at_depth = _references(
+                definition, main, layers, last_start, params["threshold"], reference_events, task
+            )
             task = replace(task, biases={**task.biases, **at_depth})
             own = _member_rows(table, definition, member["label"], main, params["nets"], task)
             for row, events in (*own, *reference):
-                rows.append(head | row)
+                accuracy = reached.get(member["label"]) if row["state"] == "trained" else None
+                rows.append(head | row | {"accuracy": accuracy})
                 if row["primary"]:
                     names = ("network", "member", "definition", "state", "signal")
                     shapes += [{name: rows[-1][name] for name in names} | bin for bin in _distribution(events)]
     write_table(out, SCHEMAS["architectures"], rows, details)
     write_table(distributions, SCHEMAS["cascade_distributions"], shapes, details)
+
+
+def _accuracies(learning: Path | str) -> dict[str, float]:
+    """Mean test accuracy by member over the networks whose training did not diverge."""
+    table = read_table(learning, SCHEMAS["architecture_learning"], ["member", "test_accuracy"]).dropna()
+    return {
+        str(member): float(group["test_accuracy"].mean()) for member, group in table.groupby("member", observed=True)
+    }
 
 
 def _distribution(events: _Events) -> Iterator[dict[str, Any]]:
@@ -150,18 +168,17 @@ def _member_rows(
         made: dict[tuple[str, str], tuple[dict[str, Any], _Fit | None, _Events]] = {}
         for signal in table["signal"].names:
             for variant in table["variant"].names:
-                events = _select(
-                    table, chosen & _where(table, "signal", signal) & _where(table, "variant", variant), nets
-                )
-                if not len(events.size) and not events.censored:
+                mask = chosen & _where(table, "signal", signal) & _where(table, "variant", variant)
+                if not mask.any():
                     continue
-                row, fit = _row(events, task, (definition, member, state, signal, variant))
+                events = _select(table, mask, nets, task.window)
+                row, fit = _row(events, task, (definition, member, state))
                 row |= {"state": state, "signal": signal, "variant": variant, "primary": variant == main}
                 made[signal, variant] = row, fit, events
         own = made.get((OWN, main))
         for (signal, variant), (row, fit, events) in made.items():
             if signal != OWN and own is not None:
-                row["moved"] = _distance(own[1], fit)
+                row["moved"], row["p_same"] = _distance(own[1], fit)
             if signal == OWN and variant == main and own is not None:
                 row |= _evidence(own[1], own[2], made, main, task, (definition, member, state))
             yield row, events
@@ -172,13 +189,15 @@ def _where(table: Mapping[str, Any], column: str, value: str) -> np.ndarray:
     return text.codes == (text.names.index(value) if value in text.names else -1)
 
 
-def _select(table: Mapping[str, Any], mask: np.ndarray, nets: int) -> _Events:
+def _select(table: Mapping[str, Any], mask: np.ndarray, nets: int, window: tuple[int, int]) -> _Events:
+    """Complete events, and the share in the window's upper octave that was cut: those cut within it might have ended there."""
     whole = _where(table, "censored", "none")
-    chosen = mask & whole
-    share = float((mask & ~whole).sum() / mask.sum()) if mask.any() else 0.0
-    return _Events(
-        table["size"][chosen], table["duration"][chosen].astype(np.float64), table["net"][chosen], nets, share
-    )
+    chosen, high = mask & whole, window[1]
+    duration = table["duration"]
+    n_cut = int((mask & ~whole & (duration <= high)).sum())
+    n_upper = int((chosen & (duration <= high) & (duration >= high / 2)).sum())
+    cut = n_cut / max(1, n_cut + n_upper)
+    return _Events(table["size"][chosen], duration[chosen].astype(np.float64), table["net"][chosen], nets, cut)
 
 
 def _row(events: _Events, task: _Task, key: tuple[str, ...]) -> tuple[dict[str, Any], _Fit | None]:
@@ -188,12 +207,13 @@ def _row(events: _Events, task: _Task, key: tuple[str, ...]) -> tuple[dict[str, 
     row |= {
         "n_nets": events.n_clusters,
         "n_events": int(inside.sum()),
-        "censored": events.censored,
+        "cut": events.cut,
         "verdict": "none",
         "probability": None,
         "mean_field_dp": None,
         "brownian_excursion": None,
         "moved": None,
+        "p_same": None,
         "grade": "none",
         "statement": "",
         "reasons_for": "",
@@ -203,11 +223,17 @@ def _row(events: _Events, task: _Task, key: tuple[str, ...]) -> tuple[dict[str, 
     }
     row |= _cut_off(events, generator(task.seed, "cut-off", *key), task.resamples)
     try:
+        if events.cut > _MOST_CUT:
+            raise FitError(
+                f"the last layer may have cut {100 * events.cut:.0f} % of the events of {task.window[1] // 2} to {task.window[1]}, and "
+                f"{100 * _MOST_CUT:.0f} % are allowed: shorten the window, or let lineages begin earlier"
+            )
         found = crackling(
             events.size,
             events.duration,
             events.cluster,
             window=task.window,
+            # The key holds no signal: all signals of a network are drawn together.
             rng=generator(task.seed, "cascades", *key),
             n_resamples=task.resamples,
             tolerance=task.tolerance,
@@ -223,8 +249,8 @@ def _row(events: _Events, task: _Task, key: tuple[str, ...]) -> tuple[dict[str, 
     drawn["difference"] = drawn["gamma"] - (drawn["tau_d"] - 1.0) / (drawn["tau_s"] - 1.0)
     for name, samples in drawn.items():
         value = getattr(found, name).value
-        low, high, _ = student_interval(value, samples, nets)
-        row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+        low, high = _interval(value, samples, nets)
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     chances = {entry.name: entry.probability for entry in posterior.classes}
     row |= {
         "verdict": posterior.verdict,
@@ -244,16 +270,30 @@ def _cut_off(events: _Events, rng: np.random.Generator, resamples: int) -> dict[
     total = sums.sum(axis=0)
     drawn = cluster_weights(count, resamples, rng) @ sums
     value = float(total[1] / total[0])
-    low, high, _ = student_interval(value, drawn[:, 1] / drawn[:, 0], count)
-    return {"d_c": value, "d_c_low": float(low), "d_c_high": float(high)}
+    low, high = _interval(value, drawn[:, 1] / drawn[:, 0], count)
+    return {"d_c": value, "d_c_low": low, "d_c_high": high}
 
 
-def _distance(one: _Fit | None, other: _Fit | None) -> float | None:
-    """Between two triples of exponents, in standard errors: √(Δᵀ (C + C')⁻¹ Δ)."""
-    if one is None or other is None:
-        return None
+def _interval(value: float, samples: np.ndarray, nets: int) -> tuple[float, float]:
+    """Student's interval; the spread of resampled networks is too small by √((K − 1)/K)."""
+    low, high, _ = student_interval(value, value + (samples - value) * np.sqrt(nets / (nets - 1)), nets)
+    return float(low), float(high)
+
+
+def _distance(one: _Fit | None, other: _Fit | None) -> tuple[float | None, float | None]:
+    """T = √(Δᵀ C⁻¹ Δ) between two triples of exponents of the same K networks, and p of it (Hotelling 1931).
+
+    C is the covariance of the differences in the same resamples; T² (K − 3)/(3 (K − 1)) has the F distribution of 3 and K − 3 degrees of
+    freedom if the exponents are the same. None where one has no exponents, or not from all of the same networks.
+    """
+    if one is None or other is None or one.found.n_clusters != other.found.n_clusters:
+        return None, None
+    nets = one.found.n_clusters
     delta = np.array([getattr(one.found, name).value - getattr(other.found, name).value for name in EXPONENTS])
-    return float(np.sqrt(delta @ np.linalg.solve(one.covariance + other.covariance, delta)))
+    covariance = np.cov(one.found.samples - other.found.samples, rowvar=False) * nets / (nets - 1)
+    # A null that leaves every event as it was has differences without spread.
+    squared = float(delta @ np.linalg.pinv(covariance) @ delta)
+    return float(np.sqrt(squared)), float(fdtrc(3, nets - 3, squared * (nets - 3) / (3 * (nets - 1))))
 
 
 def _evidence(
@@ -264,7 +304,7 @@ def _evidence(
     task: _Task,
     key: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Grade of the own signal. A null is rejected if it has no exponents or others; one with the same exponents passes as well."""
+    """Grade of the own signal. A null passes as well if it is of the same class, is rejected if it has other exponents, and is else undecided."""
     if own is None:
         return {"statement": "no exponents", "reasons_open": "Without exponents nothing was tested."}
     rng = generator(task.seed, "cascade law", *key)
@@ -273,13 +313,18 @@ def _evidence(
     p = p_value(events.duration, law, clusters=events.cluster, n_resamples=task.resamples, rng=rng)
     others = compare_alternatives(events.duration, law, clusters=events.cluster)
     drift = exponent_drift(events.duration, law, clusters=events.cluster)
-    nulls = {
-        signal: None if fit is None else _distance(own, fit)
-        for (signal, variant), (_, fit, _) in made.items()
-        if signal != OWN and variant == main
+    nulls = {signal: fit for (signal, variant), (_, fit, _) in made.items() if signal != OWN and variant == main}
+    passing = {
+        signal: fit is not None and fit.posterior.verdict == own.posterior.verdict != NONE
+        for signal, fit in nulls.items()
     }
-    differ = {signal: distance is None or distance > _FAR for signal, distance in nulls.items()}
-    controls = {signal: other for signal, other in differ.items() if signal != _SURROGATE}
+    differ = {}
+    for signal, fit in nulls.items():
+        p_same = _distance(own, fit)[1]
+        differ[signal] = None if p_same is None else p_same < SAME_BELOW
+    controls = [signal for signal in nulls if signal != _SURROGATE]
+    rejected = sum(bool(differ[signal]) and not passing[signal] for signal in controls)
+    undecided = sum(not differ[signal] and not passing[signal] for signal in controls)
     variants = [fit for (signal, variant), (_, fit, _) in made.items() if signal == OWN and variant != main]
     same = [fit is not None and fit.posterior.verdict == own.posterior.verdict for fit in variants]
     gap = own.found.difference
@@ -291,7 +336,8 @@ def _evidence(
         favoured=favoured_over_power_law({name: other.favours for name, other in others.items()}),
         difference=Estimate(gap.value, gap.ci_low, gap.ci_high),
         tolerance=task.tolerance,
-        controls_rejected=(sum(controls.values()), len(controls)) if controls else None,
+        controls_rejected=(rejected, len(controls)) if controls else None,
+        controls_undecided=undecided,
         same_class=(sum(same), len(same)) if same else None,
         surrogates_differ=differ.get(_SURROGATE),
     )
@@ -305,33 +351,38 @@ def _evidence(
 
 
 def _references(
-    definition: str, main: str, layers: int, threshold: float, n: int, task: _Task
+    definition: str, main: str, layers: int, last_start: int, threshold: float, n: int, task: _Task
 ) -> tuple[list[tuple[dict[str, Any], _Events]], dict[str, tuple[WindowBias, ...]]]:
-    """What exact processes read at the same depth and window, cut alike; and the biases there of their classes.
+    """What exact processes read at the same depth and window; and the biases there of their classes.
 
-    Critical branching; for excursions a random walk, and fractional walks too, for the bias of the class of Gaussian signals.
+    For lineages critical branching, a generation for every layer. For excursions the activity of critical branching populations and
+    random walks, z-scored and cut as networks are; fractional walks too, for the bias of the class of Gaussian signals.
     """
     rng = generator(task.seed, "reference", definition, layers, *task.window)
-    last_start = roots_until(layers) if definition == "A" else layers - task.window[1]
-    size, duration = branching_at_depth(layers, last_start, n, rng)
-    made = {_BRANCHING: _Events(size, duration, np.arange(len(size)) % _GROUPS, _GROUPS, 0.0)}
-    if definition != "A":
-        walks = {_WALK: 0.5} | {f"H = {hurst:g}": hurst for hurst in _HURST}
+    made: dict[str, _Events] = {}
+    walks: dict[str, float] = {}
+    if definition == "A":
+        size, duration = branching_at_depth(layers, last_start, n, rng)
+        made[BRANCHING] = _Events(size, duration, np.arange(len(size)) % _GROUPS, _GROUPS, 0.0)
+    else:
+        trajectories = max(_GROUPS, 20 * n // layers)
+        drawn = population_at_depth(layers, last_start, trajectories, threshold, rng)
+        made[BRANCHING] = _Events(drawn[0], drawn[1], drawn[2] % _GROUPS, _GROUPS, 0.0)
+        walks = {WALK: 0.5} | {f"H = {hurst:g}": hurst for hurst in _HURST}
         for name, hurst in walks.items():
-            trajectories = max(_GROUPS, 20 * n // layers)
-            size, duration, walk = walk_at_depth(layers, last_start, trajectories, threshold, hurst, rng)
-            made[name] = _Events(size, duration, walk % _GROUPS, _GROUPS, 0.0)
+            drawn = walk_at_depth(layers, last_start, trajectories, threshold, hurst, rng)
+            made[name] = _Events(drawn[0], drawn[1], drawn[2] % _GROUPS, _GROUPS, 0.0)
     rows, curve = [], []
     biases: dict[str, tuple[WindowBias, ...]] = {}
     for signal, events in made.items():
         row, fit = _row(events, task, ("reference", definition, signal, str(layers)))
-        if signal in (_BRANCHING, _WALK):
-            row |= {"state": "reference", "signal": signal, "variant": main, "primary": True, "censored": None}
+        if signal in (BRANCHING, WALK):
+            row |= {"state": "reference", "signal": signal, "variant": main, "primary": True, "cut": None}
             rows.append((row, events))
         if fit is None:
             continue
-        if signal in (_BRANCHING, _WALK):
-            universality = CLASSES["mean_field_dp" if signal == _BRANCHING else "brownian_excursion"]
+        if signal in (BRANCHING, WALK):
+            universality = CLASSES["mean_field_dp" if signal == BRANCHING else "brownian_excursion"]
             biases[universality.name] = (bias_of(fit.found, universality.values),)
         else:
             hurst = walks[signal]

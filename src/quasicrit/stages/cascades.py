@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from quasicrit.avalanches import (
-    corrected_size,
     detect,
     gaussian_surrogate,
     shuffle_layers,
     shuffle_trajectories,
+    size_by_layer,
     standardise,
 )
 from quasicrit.errors import ConfigError
 from quasicrit.rng import generator
-from quasicrit.tables import SCHEMAS, TableWriter, row_groups
+from quasicrit.tables import SCHEMAS, TableWriter, read_table, row_groups
 
-__all__ = ["DEFINITIONS", "NULLS", "OWN", "detect_cascades", "primary_variant", "roots_until"]
+__all__ = ["DEFINITIONS", "NULLS", "OWN", "detect_cascades", "diverged", "primary_variant", "roots_until"]
 
 OWN = "own"
-#: Nulls of activity (trajectories, layers), by name; i.i.d. weights is a recording of its own.
+#: Nulls of z-scores (inputs, layers, units), by name; i.i.d. weights is a recording of its own.
 NULLS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "input shuffle": shuffle_trajectories,
     "layer shuffle": shuffle_layers,
@@ -57,9 +57,16 @@ def _variant(threshold: float) -> str:
     return f"k = {threshold:g}"
 
 
-def roots_until(layers: int) -> int:
-    """The last layer, from 0, in which a lineage may begin: those that begin later have less than half of the network to end in."""
-    return layers // 2
+def roots_until(layers: int, share: float) -> int:
+    """The last layer, from 0, in which a lineage may begin: within the declared share of the network, so that most have room to end."""
+    return int(share * layers)
+
+
+def diverged(learning: Path | str) -> set[tuple[str, int]]:
+    """(member, net) of the networks whose training left the finite numbers, from the table of their learning."""
+    table = read_table(learning, SCHEMAS["architecture_learning"], ["member", "net", "diverged"])
+    left = table[table["diverged"]]
+    return set(zip(left["member"].astype(str), left["net"].astype(int)))
 
 
 def detect_cascades(
@@ -72,8 +79,8 @@ def detect_cascades(
 ) -> None:
     """Find the avalanches of ``definition`` (A, B or C) in every network of an entry (``config.architecture_params``).
 
-    ``source``: ``states`` with the networks and ``data`` of the task for A, ``units`` for B, ``activity`` for C. The provenance of the table
-    holds the number of layers of every member.
+    ``source``: ``states`` with the networks, their ``learning`` and the ``data`` of the task for A, ``units`` for B, ``activity`` for C. The
+    provenance of the table holds the number of layers of every member.
     """
     depths: dict[str, int] = {}
     with TableWriter(out, SCHEMAS["cascades"], details) as writer:
@@ -111,10 +118,13 @@ def _relevance_walk(params: Mapping[str, Any], source: Mapping[str, Any], seed: 
 
     inputs, classes = test_inputs(params, source["data"], seed, params["inputs"]["A"])
     nulls = lineages.NULLS if params["nulls"] else {}
+    left = diverged(source["learning"])
     for state in ("initial", "trained") if params["trained"] else ("initial",):
         names = networks_of(params, classes)
         load_states(source["states"], state, [model for _, _, model in names])
         for label, net, model in names:
+            if state == "trained" and (label, net) in left:
+                continue
             descent = lineages.descent_of(model, inputs)
             last = len(descent.active) - 1
 
@@ -126,7 +136,7 @@ def _relevance_walk(params: Mapping[str, Any], source: Mapping[str, Any], seed: 
                     if name != OWN:
                         made = nulls[name](descent, generator(seed, "lineage-null", name, *key))
                     found = lineages.trees(made, lineages.draw_parents(made, generator(seed, "lineage", name, *key)))
-                    early = found.layer <= roots_until(last)
+                    early = found.layer <= roots_until(last, params["lineage_roots"])
                     size, complete = found.size[early].astype(np.float64), found.complete[early]
                     yield Cascades(name, "generation time", found.generations[early], size, complete)
                     if name == OWN:
@@ -142,9 +152,7 @@ def _unit_stream(params: Mapping[str, Any], source: Mapping[str, Any], seed: int
         x = np.stack(values).astype(np.float64)  # (inputs, layers, units)
         spread = x.std(axis=0)
         x = x[:, :, (spread > 1e-6 * np.abs(x).mean(axis=0)).all(axis=0) & (spread > 0).all(axis=0)]
-        inputs, layers, units = x.shape
-        z = standardise(x.reshape(inputs, -1)).reshape(inputs, layers, units)
-        return z.transpose(0, 2, 1).reshape(-1, layers)
+        return standardise(x.reshape(len(x), -1)).reshape(x.shape)
 
     def rows(table: Any) -> np.ndarray:
         layers = len(table["layer"].unique())
@@ -166,7 +174,7 @@ def _layer_activity(params: Mapping[str, Any], source: Mapping[str, Any], seed: 
 
     def signal(values: list[np.ndarray]) -> np.ndarray:
         x = np.stack(values)
-        return standardise(x[:, x.min(axis=0) < x.max(axis=0)])
+        return standardise(x[:, x.min(axis=0) < x.max(axis=0)])[:, :, np.newaxis]
 
     yield from _excursions("C", params, source["activity"], "layer_activity", "mean_abs", rows, signal, seed)
 
@@ -205,9 +213,11 @@ def _excursions(
             for name in names:
                 made = z if name in (OWN, _IID) else NULLS[name](z, generator(seed, "null", definition, name, *key))
                 thresholds = [params["threshold"], *(params["other_thresholds"] if name == OWN else ())]
+                # One trajectory for every input and unit.
+                paths = made.transpose(0, 2, 1).reshape(-1, made.shape[1])
                 for threshold in thresholds:
                     yield from _cut(
-                        name, made, threshold, last_start, raw=name == OWN and threshold == params["threshold"]
+                        name, paths, threshold, last_start, raw=name == OWN and threshold == params["threshold"]
                     )
 
         yield *key, layers, every()
@@ -216,9 +226,7 @@ def _excursions(
 def _cut(name: str, z: np.ndarray, threshold: float, last_start: int, *, raw: bool) -> Iterator[Cascades]:
     events = detect(z, threshold, "drop", last_start)
     whole = events.censored == 0
-    step_sd = float(np.diff(z, axis=1).std())
-    size = corrected_size(events.size_raw, events.duration, step_sd)
-    yield Cascades(name, _variant(threshold), events.duration, size, whole)
+    yield Cascades(name, _variant(threshold), events.duration, size_by_layer(events, z), whole)
     if raw:
         yield Cascades(name, f"{_variant(threshold)}, raw size", events.duration, events.size_raw, whole)
 

@@ -39,7 +39,7 @@ def judge_claims(
     """Write the verdicts table and summary.md.
 
     ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice,
-    architectures, architecture_learning, classes, point_verdicts, definitions, confusion.
+    architectures, classes, point_verdicts, definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -52,9 +52,9 @@ def judge_claims(
         name: read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("classes", "point_verdicts", "definitions", "confusion")
     }
-    ranking, contests, followed, advice, architectures, architecture_learning = (
+    ranking, contests, followed, advice, architectures = (
         read_table(list(inputs[name]), SCHEMAS[name])
-        for name in ("ranking", "contests", "followed", "advice", "architectures", "architecture_learning")
+        for name in ("ranking", "contests", "followed", "advice", "architectures")
     )
     judged = [
         *_exponent_claim(exponents, controls),
@@ -62,7 +62,7 @@ def judge_claims(
         *_ridge_claim(scaling, cutoffs),
         *prediction_claim(contests, ranking),
         *_scaling_claim(scaling, survival, params["depth_shift"]),
-        *architecture_claim(architectures),
+        *architecture_claim(architectures, params["learnt_above"]),
         *advice_claim(advice),
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
@@ -76,7 +76,7 @@ def judge_claims(
             "",
             "## P6. Residual and other architectures, by three definitions of avalanches",
             "",
-            *architecture_lines(architectures, architecture_learning),
+            *architecture_lines(architectures, params["learnt_above"]),
             "",
             "## P7. Initialisations compared",
             "",
