@@ -50,14 +50,34 @@ def ratio(
     print(f"{name:<68} {statistics.median(found):8.2f}   ({found[0]:.2f} to {found[-1]:.2f}; {goal})", flush=True)
 
 
-def signals(source: str, width: int, depth: int, groups: int) -> Callable[[], None]:
-    replicas = [Replicas(("benchmark", g), 64, sigma_c("tanh", width), 0.0) for g in range(groups)]
+def signals(
+    source: str, width: int, depth: int, groups: int, size: int = 64, sigma_b: float = 0.0
+) -> Callable[[], None]:
+    replicas = [Replicas(("benchmark", g), size, sigma_c("tanh", width), sigma_b) for g in range(groups)]
 
     def work() -> None:
         for _ in propagate(source, "tanh", "gaussian", width, depth, 1, 1.0, replicas, 1):
             pass
 
     return work
+
+
+def tabulated() -> None:
+    """The chain from a table against the exact chain and real weights; then its own speed, which no width changes."""
+    for width, chain_layers, nets in ((64, 256, 64), (512, 64, 16), (4096, 32, 1)):
+        table = signals("tabulated", width, 4096, 16)
+        for name, layers, size, other in (
+            ("one-input chain", chain_layers, 64, signals("gaussian", width, chain_layers, 1)),
+            ("real weights", 4, nets, signals("weights", width, 4, 1, nets)),
+        ):
+            # The table's 16 × 64 × 4096 (net, layer) steps against the other's.
+            weight = 16 * 64 * 4096 / (layers * size)
+            ratio(f"(net, layer) per second, tabulated / {name}, N = {width}", other, table, weight, "grows with N", 5)
+    for sigma_b in (0.0, 0.1):
+        work = signals("tabulated", 4096, 4096, 64, 16, sigma_b)
+        work()
+        speed = 64 * 16 * 4096 / statistics.median(seconds(work) for _ in range(7))
+        print(f"tabulated, sigma_b = {sigma_b:g}: {speed:.1e} (net, layer) per second (at least 2e7)", flush=True)
 
 
 def discrete_law(n: int, alpha: float) -> np.ndarray:
@@ -237,6 +257,7 @@ def main() -> None:
             8 * 320 / layers,
             goal,
         )
+    tabulated()
     rng = np.random.default_rng(1)
     noise = rng.standard_normal((2000, 3000))
     walk = np.cumsum(noise, axis=1)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from quasicrit.errors import ConfigError
 from quasicrit.points import Block, Point, burn_in
-from quasicrit.theory import ACTIVATIONS, edge_of_chaos, ridge, sigma_c, step_variance
+from quasicrit.theory import ACTIVATIONS, LEAST_LAW_WIDTH, edge_of_chaos, ridge, sigma_c, step_variance
 
 __all__ = [
     "Config",
@@ -42,7 +42,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 #: point's sigma_b, "edge_of_chaos" where chi_1 = 1; each may carry an offset, for example "ridge-0.05".
 SIGMA_W_RULE = re.compile(r"^(critical|ridge|edge_of_chaos)([+-]\d*\.?\d+)?$")
 
-Source = Literal["gaussian", "gram", "weights", "process"]
+Source = Literal["gaussian", "gram", "weights", "tabulated", "process"]
 ProtocolName = Literal["W", "T", "F", "S", "layerwise"]
 Window = tuple[int, int | Literal["width"]]
 
@@ -114,15 +114,23 @@ class Grid(_Model):
                 raise ValueError("the list sigma_w is empty, so the grid has no points; give a value")
             if self.process or self.memory:
                 raise ValueError("the keys process and memory belong to source: process")
-        if self.inputs > 1 and self.source == "gaussian":
+        if self.inputs > 1 and self.source in ("gaussian", "tabulated"):
             raise ValueError(
-                f"inputs = {self.inputs}, but the one-input chain (source: gaussian) carries one; use source: gram or weights"
+                f"inputs = {self.inputs}, but the one-input chain (source: {self.source}) carries one; use source: gram or weights"
             )
         if self.source == "gram" and self.inputs > min(self.width) // 2:
             raise ValueError(
                 f"inputs = {self.inputs} is more than half of width = {min(self.width)}, where the Gram "
                 "matrix is not safely positive; use source: weights"
             )
+        if self.source == "tabulated":
+            if "orthogonal" in self.init:
+                raise ValueError("init = orthogonal has no table of its law; use gaussian, or source: gaussian")
+            if min(self.width) < LEAST_LAW_WIDTH:
+                raise ValueError(
+                    f"width = {min(self.width)} is too small for source: tabulated; give at least {LEAST_LAW_WIDTH}, "
+                    "or use source: gaussian"
+                )
         if self.record_units and self.source not in ("weights", "gaussian"):
             raise ValueError("record_units works with source: gaussian or weights")
         if self.source != "process":
@@ -979,9 +987,14 @@ def _size_of(net: _Net, member: _Net) -> int:
 
 
 def _unit_cost(point: Point) -> float:
-    """Unit updates per layer: N for the chains, N² / inputs for real weights, 1 for a process."""
+    """Unit updates per layer: N for the chains, N² / inputs for real weights, 1 for a process.
+
+    A tabulated layer takes the time of some ten units: it counts as 512 for the memory of its block, 4e6 layers in 2e9.
+    """
     if point.source == "process":
         return 1.0
+    if point.source == "tabulated":
+        return 512.0
     return float(point.width**2) / point.inputs if point.source == "weights" else float(point.width)
 
 

@@ -56,7 +56,7 @@ def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "1", nullable
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _SOURCE = [
-    _field("source", _TEXT, "what made the signal: gaussian, weights, gram, process, initial, trained"),
+    _field("source", _TEXT, "what made the signal: gaussian, tabulated, weights, gram, process, initial, trained"),
     _field("protocol", _TEXT, "start, threshold and event rule: W, T, F, S or layerwise"),
     _field("point_id", _TEXT, "hash of the point's canonical parameters; the points table spells it out"),
 ]
@@ -130,8 +130,15 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_TRAJECTORY,
         _field("layer", pa.int32(), "layer, 1 … L (layer = time)", "layers"),
         _field("log_m", pa.float32(), "ln m, m = mean over units of x²"),
-        _field("mean_abs", pa.float32(), "mean over units of |x|"),
-        _field("active_fraction", pa.float32(), "share of units with |x| > rms/10 (relu: x > 0)"),
+        _field(
+            "mean_abs", pa.float32(), "mean over units of |x|; null for tabulated, which has ln m alone", nullable=True
+        ),
+        _field(
+            "active_fraction",
+            pa.float32(),
+            "share of units with |x| > rms/10 (relu: x > 0); null for tabulated",
+            nullable=True,
+        ),
     ),
     "events": _schema(
         *_SOURCE,

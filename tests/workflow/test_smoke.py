@@ -164,7 +164,7 @@ def test_bad_configuration_stops_before_the_dag(tmp_path: Path, setting: str, sa
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("preset", [None, "paper.yaml"])
+@pytest.mark.parametrize("preset", [None, "paper.yaml", "scaling.yaml"])
 def test_presets_dry_run(tmp_path: Path, preset: str | None) -> None:
     planned = run(tmp_path, "-n", "--quiet", preset=preset)
     assert planned.returncode == 0, planned.stderr[-2000:]

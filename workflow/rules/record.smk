@@ -6,7 +6,7 @@ rule propagate_signals:
     benchmark:
         f"{RESULTS}/benchmarks/propagate_signals/{PATH}.tsv"
     wildcard_constraints:
-        source="gaussian|gram|weights|process",
+        source="gaussian|tabulated|gram|weights|process",
     priority: 10
     conda:
         "../../envs/quasicrit.yaml"

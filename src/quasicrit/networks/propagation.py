@@ -1,15 +1,16 @@
-"""Signals through deep random networks: three exact samplers behind one interface.
+"""Signals through deep random networks: three exact samplers, and a tabulated one, behind one interface.
 
 h_l = W_l x_{l−1} + b_l, x_l = phi(h_l), W_ij ~ N(0, sigma_w²/N) or sigma_w × Haar-orthogonal, b_i ~ N(0, sigma_b²).
 
 * chain: one input per network. m_l = mean x² is exactly a Markov chain (PHYSICS.md 2),
   m' = mean_i phi(h_i)², h_i = √(sigma_w² m + sigma_b²) z_i: O(N) per layer, no weight matrix.
   Orthogonal weights turn x into sigma_w |x| times a uniform direction, so h = sigma_w √m √N z/|z| + sigma_b z'.
+* tabulated: the law of the chain from a table, at a cost that does not depend on N; ln m alone (``tabulated``).
 * gram: B inputs per network. Given K = x xᵀ/N, h = chol(sigma_w² K + sigma_b²) z with z of shape (B, N).
   Orthogonal: h = sigma_w √N chol(K) Qᵀ + sigma_b z', Q an N × B frame with Haar distribution.
 * weights: the matrices themselves, many networks at once by batched products.
 
-All three yield the same blocks of layers, so that memory does not grow with depth. Signals are carried as a
+All yield the same blocks of layers, so that memory does not grow with depth. Signals are carried as a
 vector and a logarithm: with s = max(√q, 1e-15), phi(s z)/s stays exact when q underflows, so that an ordered network
 can be followed for any number of layers.
 """
@@ -24,15 +25,17 @@ import numpy as np
 
 from quasicrit.errors import PropagationError
 
-__all__ = ["LINEAR_SCALE", "SOURCES", "Layers", "Replicas", "Signals", "propagate", "reduced"]
+__all__ = ["LINEAR_SCALE", "SOURCES", "Layers", "Replicas", "Signals", "check_finite", "propagate", "reduced"]
 
-SOURCES = ("gaussian", "gram", "weights")
+SOURCES = ("gaussian", "gram", "weights", "tabulated")
 
 #: Scale below which phi(s z) = phi'(0) s z to float32 precision, so that phi(s z)/s no longer depends on s.
 LINEAR_SCALE = 1e-15
 #: Layers per block, and numbers drawn per layer at once (float32: a layer stays in a typical L2 cache).
 _SPAN = 32
 _PER_LAYER = 1 << 15
+#: Layers per block where a layer of a network is one number.
+_LONG_SPAN = 1024
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Layers:
     """Activity of consecutive layers first … first + n − 1.
 
     ``log_m``, ``mean_abs``, ``active_fraction``: arrays (networks, inputs, n layers), the networks in the order of
-    the replicas. ``units``: (n layers, networks, inputs, N) float32 activations when they were asked for, else None.
+    the replicas; ``mean_abs`` and ``active_fraction`` are NaN where the sampler does not know them. ``units``: (n layers, networks, inputs, N) float32 activations when they were asked for, else None.
     ``jitter``: the largest relative ridge that the Gram sampler needed (0 for the others).
     """
 
@@ -106,17 +109,20 @@ def propagate(
 ) -> Iterator[Layers]:
     """Yield the activity of ``replicas`` in blocks of layers 1 … depth.
 
-    source: "gaussian" (chain, one input), "gram" or "weights". Inputs have mean x² = ``m0``; several inputs of one
+    source: "gaussian" (chain, one input), "tabulated" (the same law, ln m alone), "gram" or "weights". Inputs have mean x² = ``m0``; several inputs of one
     network are independent random directions. The numbers of a group depend on its key and size alone, not on the
     groups beside it.
 
-    Raises PropagationError for an unknown source, or for a signal that dies or overflows (which network, which layer).
+    Raises PropagationError for an unknown source, for a signal that dies or overflows (which network, which layer), or for
+    what the table does not hold.
     """
     if source not in SOURCES:
         raise PropagationError(f"source = {source!r} is no sampler; allowed are {', '.join(SOURCES)}")
-    if source == "gaussian" and inputs != 1:
+    if source in ("gaussian", "tabulated") and inputs != 1:
         raise PropagationError(f"inputs = {inputs}, but the one-input chain carries one; use gram or weights")
-    per_layer = replicas[0].size * inputs * width * (width if source == "weights" else 1)
+    units_per_net = {"weights": width**2, "tabulated": 1}.get(source, width)
+    per_layer = replicas[0].size * inputs * units_per_net
+    span = _LONG_SPAN if source == "tabulated" else _SPAN
     at_once = max(1, _PER_LAYER // per_layer)
     samplers = []
     for low in range(0, len(replicas), at_once):
@@ -124,8 +130,8 @@ def propagate(
         samplers.append(
             _sampler(source, Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed))
         )
-    for first in range(1, depth + 1, _SPAN):
-        count = min(_SPAN, depth + 1 - first)
+    for first in range(1, depth + 1, span):
+        count = min(span, depth + 1 - first)
         parts = [sampler.advance(first, count, units) for sampler in samplers]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _REDUCED}
         full = [part.units for part in parts if part.units is not None]
@@ -145,10 +151,26 @@ def _sampler(source: str, signals: Signals) -> _Sampler:
         from quasicrit.networks.chain import Chain
 
         return Chain(signals)
+    if source == "tabulated":
+        from quasicrit.networks.tabulated import Tabulated
+
+        return Tabulated(signals)
     # Only these load torch: the chain needs none, and its jobs start in a fraction of the time.
     from quasicrit.networks.matrices import Gram, Weights
 
     return Gram(signals) if source == "gram" else Weights(signals)
+
+
+def check_finite(signals: Signals, first: int, log_m: np.ndarray) -> None:
+    """Raise PropagationError where ln m (layers, networks, inputs), from layer ``first`` on, is not finite."""
+    if not np.isfinite(log_m).all():
+        layer, net = (int(v[0]) for v in np.nonzero(~np.isfinite(log_m))[:2])
+        went = "died (every unit is zero)" if np.isneginf(log_m[layer, net]).any() else "overflowed"
+        raise PropagationError(
+            f"the signal {went} at layer {first + layer} in a network with activation {signals.activation}, "
+            f"sigma_w = {signals.per_net('sigma_w')[net]:g}, width {signals.width}; give a sigma_w closer to critical "
+            "or a smaller depth"
+        )
 
 
 def reduced(
@@ -158,14 +180,7 @@ def reduced(
 
     ``x`` is overwritten. Raises PropagationError where ln m is not finite.
     """
-    if not np.isfinite(log_m).all():
-        layer, net = (int(v[0]) for v in np.nonzero(~np.isfinite(log_m))[:2])
-        went = "died (every unit is zero)" if np.isneginf(log_m[layer, net]).any() else "overflowed"
-        raise PropagationError(
-            f"the signal {went} at layer {first + layer} in a network with activation {signals.activation}, "
-            f"sigma_w = {signals.per_net('sigma_w')[net]:g}, width {signals.width}; give a sigma_w closer to critical "
-            "or a smaller depth"
-        )
+    check_finite(signals, first, log_m)
     full = (x * np.exp(log_scale)[..., None]).astype(np.float32) if units else None
     np.abs(x, out=x)
     # Products with a vector of ones: several times faster than mean and count_nonzero along the last axis.

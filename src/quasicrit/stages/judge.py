@@ -116,9 +116,12 @@ def _row(
 
 def _place(point: Any) -> str:
     """Where a number was measured, in words."""
-    made = {"gaussian": "", "weights": ", real weights", "gram": f", {point.inputs} inputs per net"}.get(
-        point.source, ""
-    )
+    made = {
+        "gaussian": "",
+        "tabulated": ", tabulated",
+        "weights": ", real weights",
+        "gram": f", {point.inputs} inputs per net",
+    }.get(point.source, "")
     net = "linear net" if point.activation == "linear" else f"{point.activation} net"
     orthogonal = ", orthogonal" if point.init == "orthogonal" else ""
     return f"protocol {point.protocol}, {net}{orthogonal}, N = {point.width}{made}"

@@ -115,9 +115,11 @@ class _RowColumns:
                 pa.array(np.repeat(self.nets, per_net)),
                 pa.array(np.tile(np.repeat(np.arange(self.inputs, dtype=np.int32), count), len(self.networks))),
                 pa.array(np.tile(numbers, len(self.networks) * self.inputs)),
+                pa.array(np.asarray(layers.log_m, np.float32).reshape(-1)),
+                # NaN, what a sampler does not know, becomes null.
                 *(
-                    pa.array(np.asarray(getattr(layers, n), np.float32).reshape(-1))
-                    for n in ("log_m", "mean_abs", "active_fraction")
+                    pa.array(np.asarray(getattr(layers, n), np.float32).reshape(-1), from_pandas=True)
+                    for n in ("mean_abs", "active_fraction")
                 ),
             ],
             schema=schema,

@@ -13,6 +13,7 @@ from quasicrit.theory.activations import (
 )
 from quasicrit.theory.finite_width import (
     CONTINUITY,
+    LEAST_LAW_WIDTH,
     critical_window,
     drift,
     sigma_c,
@@ -53,6 +54,7 @@ __all__ = [
     "CONTINUITY",
     "CRITICAL_TOLERANCE",
     "LEAKY_SLOPE",
+    "LEAST_LAW_WIDTH",
     "Activation",
     "FixedPoint",
     "Moments",

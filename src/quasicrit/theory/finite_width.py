@@ -21,6 +21,7 @@ from quasicrit.theory.activations import Activation, get_activation
 
 __all__ = [
     "CONTINUITY",
+    "LEAST_LAW_WIDTH",
     "critical_window",
     "drift",
     "sigma_c",
@@ -34,6 +35,10 @@ CONTINUITY = -_ZETA_HALF / float(np.sqrt(2.0 * np.pi))
 """-zeta(1/2)/sqrt(2 pi) = 0.5826: a Gaussian walk watched at integer times meets a barrier as a Brownian
 motion
 meets one that lies this many step standard deviations further (Siegmund 1985; Chang & Peres 1997)."""
+
+LEAST_LAW_WIDTH = 8
+"""Least width whose law of a layer is computed (``layer_law``): with fewer units its transform decays too slowly to be
+inverted, and sampling them is cheap."""
 
 
 def check_width(width: int) -> int:
