@@ -175,7 +175,15 @@ def detected_params(network, definition):
 
 def fitted_params(network):
     """What the fits of an entry's avalanches depend on."""
-    keys = ("name", "family", "nets", "trained", "definitions", "threshold", "lineage_roots")
+    keys = (
+        "name",
+        "family",
+        "nets",
+        "trained",
+        "definitions",
+        "threshold",
+        "lineage_roots",
+    )
     return part_of(ARCHITECTURES[network], *keys, member=["size", "windows"])
 
 
