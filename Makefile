@@ -104,4 +104,4 @@ schema: setup
 	$(BIN)/python -m tests.make_schema
 
 clean:
-	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md
+	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/config.json

@@ -23,6 +23,10 @@ include: "workflow/rules/architectures.smk"
 include: "workflow/rules/figures.smk"
 
 
+onstart:
+    save_configuration(RUN)  # for quasicrit plan --from
+
+
 localrules:
     all,
     architectures,

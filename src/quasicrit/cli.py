@@ -1,4 +1,4 @@
-"""The command ``quasicrit``: theory, record, detect, fit, crackling, collapse, classify and advise, on one's own tables too.
+"""The command ``quasicrit``: theory, record, detect, fit, crackling, collapse, classify and advise, on one's own tables too; plan.
 
 Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
 number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
@@ -8,9 +8,10 @@ input, with one line on standard error; 1 a bug. Nothing heavy is imported until
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -53,6 +54,8 @@ class _Shown:
     answer: Mapping[str, Any]
     as_json: bool
     digits: int = 5
+    #: The answer for people, where rows of key and value do not show it well.
+    text: Callable[[Mapping[str, Any]], str] | None = None
 
 
 @app.callback()
@@ -450,13 +453,43 @@ def classify_command(
     return _Shown(made, as_json)
 
 
+@app.command()
+def plan(
+    configuration: Annotated[
+        list[str],
+        typer.Argument(metavar="CONFIG...", help="Configuration files, merged as Snakemake merges them; all there is."),
+    ],
+    results: Annotated[
+        str | None,
+        typer.Option("--from", help="Results folder of a finished run: predicted against used.", show_default=False),
+    ] = None,
+    target_minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Sizes of blocks for jobs of this length.", show_default=False)
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores at once. Default: those of this machine.", show_default=False)
+    ] = None,
+    as_json: _Json = False,
+) -> _Shown:
+    """What a run will cost: jobs, hours of CPU and GPU, memory and disk of every stage, before it is submitted."""
+    if target_minutes is not None and not math.isfinite(target_minutes):
+        raise typer.BadParameter(f"--target-minutes is {target_minutes}: give a finite number")
+    from quasicrit.stages.plan_report import plan_report, plan_text
+
+    made = plan_report(configuration, results, target_minutes, cores or os.cpu_count() or 1)
+    return _Shown(made, as_json, text=plan_text)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; a bug leaves as the exception that it is."""
     given = sys.argv[1:] if argv is None else list(argv)
     try:
         done = typer.main.get_command(app).main(args=given, prog_name="quasicrit", standalone_mode=False)
         if isinstance(done, _Shown):
-            _show(done.answer, done.as_json, done.digits)
+            if done.text is not None and not done.as_json:
+                print(done.text(done.answer))
+            else:
+                _show(done.answer, done.as_json, done.digits)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, less) has seen enough; the rest goes nowhere, so that closing the stream is

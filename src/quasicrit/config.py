@@ -31,6 +31,7 @@ __all__ = [
     "resolve_window",
     "training_blocks",
     "training_points",
+    "unit_cost",
 ]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -888,7 +889,7 @@ def blocks(config: Config) -> list[Block]:
             parts: list[tuple[Point, int, int]] = []
             room = config.block_size
             for point in members:
-                cost = config.group_size * point.inputs * point.depth * _unit_cost(point)
+                cost = config.group_size * point.inputs * point.depth * unit_cost(point)
                 first, total = 0, math.ceil(point.nets / config.group_size)
                 while first < total:
                     fits = max(int(room // cost), 0 if parts else 1)
@@ -986,7 +987,7 @@ def _size_of(net: _Net, member: _Net) -> int:
     return 0
 
 
-def _unit_cost(point: Point) -> float:
+def unit_cost(point: Point) -> float:
     """Unit updates per layer: N for the chains, N² / inputs for real weights, 1 for a process.
 
     A tabulated layer takes the time of some ten units: it counts as 512 for the memory of its block, 4e6 layers in 2e9.

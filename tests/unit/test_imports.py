@@ -28,7 +28,7 @@ ALLOWED = {
     "scaling": {"tails", "avalanches", "reference", "rng", "statistics"},
     "figures": {"tables"},
     "stages": {
-        "avalanches", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
+        "avalanches", "config", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
     },
     "cli": {"stages"},
 }  # fmt: skip

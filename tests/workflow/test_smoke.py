@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -46,6 +47,7 @@ def test_everything_is_made(smoke: Path) -> None:
     measured = verdicts[verdicts["ours"].notna() & verdicts["ci_low"].notna()]
     assert (measured["ci_low"] <= measured["ci_high"]).all()
     assert len(measured) > 20
+    assert json.loads((results / "config.json").read_text(encoding="utf-8"))["resamples"] == 100
 
 
 def test_tables_say_where_they_come_from(smoke: Path) -> None:

@@ -20,8 +20,8 @@ rule train_architecture:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(240),
+        mem_mb=predicted_memory(f"train_architecture/{NETWORK}"),
+        runtime=predicted_minutes(f"train_architecture/{NETWORK}"),
     params:
         architecture=lambda wildcards: trained_params(wildcards.network),
         data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
@@ -75,8 +75,8 @@ rule detect_cascades:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"detect_cascades/{{definition}}/{NETWORK}"),
+        runtime=predicted_minutes(f"detect_cascades/{{definition}}/{NETWORK}"),
     params:
         architecture=lambda wildcards: detected_params(
             wildcards.network, wildcards.definition
@@ -110,8 +110,8 @@ rule fit_cascades:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"fit_cascades/{NETWORK}"),
+        runtime=predicted_minutes(f"fit_cascades/{NETWORK}"),
     params:
         architecture=lambda wildcards: fitted_params(wildcards.network),
         resamples=RUN.resamples,

@@ -13,8 +13,8 @@ rule detect_avalanches:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(30),
+        mem_mb=predicted_memory(f"detect_avalanches/{PATH}"),
+        runtime=predicted_minutes(f"detect_avalanches/{PATH}"),
     params:
         block=block_params,
         group_size=RUN.group_size,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from importlib.util import find_spec
 
 from quasicrit.config import (
@@ -18,6 +19,12 @@ from quasicrit.fingerprint import fingerprint
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES, fetched_files
 from quasicrit.stages.figure_tables import FIGURE_TABLES
+from quasicrit.stages.plan import (
+    plan_jobs,
+    request_memory,
+    request_minutes,
+    save_configuration,
+)
 
 try:
     RUN = load_config(config)
@@ -287,6 +294,26 @@ def memory(megabytes):
 
 def minutes(count):
     return lambda wildcards, attempt: count * 2 ** (attempt - 1)
+
+
+@cache
+def planned():
+    """Every job of the plan by the name of its benchmark file."""
+    return {job.name: job for job in plan_jobs(RUN)}
+
+
+def predicted_memory(pattern):
+    """Memory in MB by the planner's prediction for a job, doubled with every attempt; ``pattern``: the benchmark file's name."""
+    return lambda wildcards, attempt: request_memory(
+        planned()[pattern.format(**dict(wildcards.items()))]
+    ) * 2 ** (attempt - 1)
+
+
+def predicted_minutes(pattern):
+    """The same for the time."""
+    return lambda wildcards, attempt: request_minutes(
+        planned()[pattern.format(**dict(wildcards.items()))]
+    ) * 2 ** (attempt - 1)
 
 
 wildcard_constraints:

@@ -16,8 +16,8 @@ rule fit_exponents:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(3000),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("fit_exponents/{source}_{protocol}"),
+        runtime=predicted_minutes("fit_exponents/{source}_{protocol}"),
     params:
         points=kind_params,
         seed=RUN.seed,

@@ -20,8 +20,8 @@ rule learn_plane:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(240),
+        mem_mb=predicted_memory(f"learn_plane/{PLANE_PATH}"),
+        runtime=predicted_minutes(f"learn_plane/{PLANE_PATH}"),
     params:
         plane=plane_params,
         data=lambda wildcards: data_params(wildcards.task),
@@ -47,8 +47,8 @@ rule predict_learning:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"predict_learning/{PLANE_PATH}"),
+        runtime=predicted_minutes(f"predict_learning/{PLANE_PATH}"),
     params:
         plane=lambda wildcards: {
             **plane_params(wildcards),
@@ -141,8 +141,8 @@ rule compare_initialisations:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(240),
+        mem_mb=predicted_memory("compare_initialisations/{task}_depth={depth}"),
+        runtime=predicted_minutes("compare_initialisations/{task}_depth={depth}"),
     params:
         advisor=advisor_params,
         data=lambda wildcards: data_params(wildcards.task),

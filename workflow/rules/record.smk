@@ -11,8 +11,8 @@ rule propagate_signals:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"propagate_signals/{PATH}"),
+        runtime=predicted_minutes(f"propagate_signals/{PATH}"),
     params:
         block=block_params,
         seed=RUN.seed,
@@ -68,8 +68,8 @@ rule record_networks:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("record_networks/width={width}_depth={depth}"),
+        runtime=predicted_minutes("record_networks/width={width}_depth={depth}"),
     params:
         initial=lambda wildcards: learned_params("initial", wildcards),
         trained=lambda wildcards: learned_params("trained", wildcards),

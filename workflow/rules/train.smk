@@ -12,8 +12,8 @@ rule train_networks:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(120),
+        mem_mb=predicted_memory("train_networks/width={width}_depth={depth}"),
+        runtime=predicted_minutes("train_networks/width={width}_depth={depth}"),
     params:
         training=training_params,
         seed=RUN.seed,
