@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +38,13 @@ def fit_exponents(
     Below L = 10 N, and where too few events fall into the window, an exponent is null and its reason is given.
     """
     points = [Point.from_params(point) for point in params["points"]]
-    columns = read_arrays(
-        events, SCHEMAS["events"], ["point_id", "net", "input", "start", "duration", "size", "censored"]
-    )
-    whole = columns.pop("censored")
-    complete = np.isin(whole.codes, [code for code, name in enumerate(whole.names) if name == "none"])
-    by_point = _by_point(columns, complete, ("start", "input", "net"))
     sums = read_arrays(moments, SCHEMAS["moments"], ["point_id", *_MOMENTS, "depth", "net", "n_censored"])
     moments_by = _by_point(sums, np.ones(len(sums["net"]), bool), ("net", "depth"))
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("exponents", "covariances", "comparisons", "distributions", "cutoffs")
-    }
-    nothing = {name: np.empty(0) for name in ("size", "duration", "net")}
-    for point in points:
-        found = by_point.get(point.point_id, nothing)
+    names = ("exponents", "covariances", "comparisons", "distributions", "cutoffs")
+    made: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for point, found in _events_by_point(events, points):
+        rows: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        made[point.point_id] = rows
         size, duration, net = found["size"], found["duration"].astype(np.float64), found["net"]
         for index, window in enumerate(_windows(point, params["other_windows"])):
             fitted, covariance = _exponent_rows(point, size, duration, net, window, index == 0, params, seed)
@@ -69,9 +62,39 @@ def fit_exponents(
         ("distributions", distributions),
         ("cutoffs", cutoffs),
     ):
-        write_table(path, SCHEMAS[name], rows[name], details)
+        write_table(path, SCHEMAS[name], [row for point in points for row in made[point.point_id][name]], details)
 
 
+def _events_by_point(
+    paths: Sequence[Path | str], points: Sequence[Point]
+) -> Iterator[tuple[Point, dict[str, np.ndarray]]]:
+    """Each point with its complete events, as soon as the last of its files is read: no more is held than points under way."""
+    last: dict[str, int] = {}
+    for index, path in enumerate(paths):
+        last.update(dict.fromkeys(read_arrays(path, SCHEMAS["events"], ["point_id"])["point_id"].names, index))
+    held: dict[str, list[dict[str, np.ndarray]]] = {point.point_id: [] for point in points}
+    by_id = {point.point_id: point for point in points}
+    nothing = {name: np.empty(0) for name in ("size", "duration", "net")}
+    for index, path in enumerate(paths):
+        columns = read_arrays(path, SCHEMAS["events"], ["point_id", *_EVENTS, "censored"])
+        whole = columns.pop("censored")
+        complete = np.isin(whole.codes, [code for code, name in enumerate(whole.names) if name == "none"])
+        for name, part in _by_point(columns, complete, ("start", "input", "net")).items():
+            held[name].append(part)
+        for name in [name for name, end in last.items() if end == index]:
+            yield by_id[name], _joined(held.pop(name))
+    for name in held:
+        yield by_id[name], nothing
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The parts of one point, in the order of networks, inputs and starts whatever blocks they came in."""
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _EVENTS}
+    order = np.lexsort([columns[name] for name in ("start", "input", "net")])
+    return {name: values[order] for name, values in columns.items()}
+
+
+_EVENTS = ("net", "input", "start", "duration", "size")
 _MOMENTS = ("n", "d1", "d2", "s1", "s2")
 
 

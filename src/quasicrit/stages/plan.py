@@ -324,17 +324,21 @@ def _all_points(config: Config) -> list[Point]:
 
 def _fits(config: Config) -> Iterator[Job]:
     every = _all_points(config)
+    every_block = [*blocks(config), *training_blocks(config)]
     for source, protocol in sorted({(p.source, p.protocol) for p in every}):
         members = [p for p in every if (p.source, p.protocol) == (source, protocol)]
         others = sum(len(w) for name, w in config.protocols.other_windows.items() if name == protocol)
         windows = sum(p.exponents * (1 + others * p.vary_window) for p in members)
         rows = float(sum(p.nets * p.inputs * p.depth for p in members))
-        # All events of the kind at once.
+        # The events of one block and of one point.
+        own = [b for b in every_block if (b.source, b.protocol) == (source, protocol)]
+        held = max(p.nets * p.inputs * p.depth for p in members)
+        held += max(_nets(b, config.group_size) * b.parts[0][0].inputs * b.depth for b in own)
         yield _job(
             "fit_exponents",
             f"fit_exponents/{source}_{protocol}",
             {"windows": windows * config.resamples, "rows": rows},
-            memory=rows * (3 if _few_events(protocol) else 17),
+            memory=held * (3 if _few_events(protocol) else 17),
         )
     yield _job("measure_scaling", "measure_scaling", {"points": len(every) * config.resamples})
     yield _constant("judge_claims", "judge_claims")
