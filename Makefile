@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper architectures architectures-large initialisations resume test lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures paper architectures architectures-large initialisations resume test test-slurm lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -102,6 +102,14 @@ lock: setup
 
 schema: setup
 	$(BIN)/python -m tests.make_schema
+
+# A real SLURM on this machine, from Debian's packages (installed if they are missing, as root), the smoke preset through the profile:
+# cancelled jobs, too little memory, a dead slurmd, a dead main process. Ten minutes on two cores.
+test-slurm: setup
+	@command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1 || [ -x /usr/sbin/slurmctld ] || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		slurmctld slurmd slurm-client munge; }
+	@$(BIN)/pytest -q tests/slurm
 
 clean:
 	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/config.json
