@@ -42,16 +42,13 @@ class Family:
 
     ``build(shape, classes, **options)``: the network for inputs of ``shape`` (channels, height, width). ``layers``: types of
     the modules at which activity is recorded. ``stream``: pattern of the modules whose outputs have one shape and follow each
-    other, where units are followed. ``walk``: whether lineages can be drawn (rectified convolutions). ``activation``: whose theory
-    says what a critical sigma_w is, None if an option names it. ``size``: the option that says how deep it is, and how wide.
+    other, where units are followed. ``activation``: whose theory says what a critical sigma_w is, None if an option names it.
     """
 
     build: Callable[..., nn.Module]
     layers: str
     stream: str
-    walk: bool
     activation: str | None
-    size: tuple[str, str]
 
 
 def _resnet(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
@@ -73,19 +70,11 @@ def _sequence(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "resnet": Family(
-        _resnet, "Conv2d,BatchNorm2d,ReLU,Add", "stages.{stage}.*.add", True, "relu", ("blocks", "channels")
-    ),
-    "conv": Family(
-        _conv, "Conv2d,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "layers.*.activation", True, None, ("depth", "channels")
-    ),
-    "transformer": Family(
-        _sequence(Transformer), "Linear,LayerNorm,GELU,Add", "layers.*.add2", False, "linear", ("depth", "width")
-    ),
-    "rnn": Family(
-        _sequence(RNN), "Linear,Add,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "activation", False, None, ("steps", "width")
-    ),
-    "lstm": Family(_sequence(LSTM), "Linear,Sigmoid,Tanh,Multiply,Add", "cell", False, "linear", ("steps", "width")),
+    "resnet": Family(_resnet, "Conv2d,BatchNorm2d,ReLU,Add", "stages.{stage}.*.add", "relu"),
+    "conv": Family(_conv, "Conv2d,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "layers.*.activation", None),
+    "transformer": Family(_sequence(Transformer), "Linear,LayerNorm,GELU,Add", "layers.*.add2", "linear"),
+    "rnn": Family(_sequence(RNN), "Linear,Add,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "activation", None),
+    "lstm": Family(_sequence(LSTM), "Linear,Sigmoid,Tanh,Multiply,Add", "cell", "linear"),
 }
 
 
