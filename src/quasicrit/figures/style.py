@@ -184,11 +184,7 @@ def save(fig: Figure, outputs: Sequence[Path | str]) -> None:
 
     Raises QuasicritError for a suffix that is none of the three.
     """
-    # The layout is solved once, so that the three files agree.
-    engine = fig.get_layout_engine()
-    if engine is not None:
-        engine.execute(fig)
-    fig.set_layout_engine("none")
+    _place(fig)
     for output in outputs:
         kind = Path(output).suffix.lstrip(".")
         if kind not in _WRITERS:
@@ -197,6 +193,17 @@ def save(fig: Figure, outputs: Sequence[Path | str]) -> None:
             # Figure.savefig would draw everything twice, the first time only to solve the layout again.
             fig.dpi = 200 if kind == "png" else 300
             _WRITERS[kind](fig, str(temporary))
+
+
+def _place(fig: Figure) -> None:
+    """Solve the layout, once for all files, and round it: the solver's last bits depend on memory addresses."""
+    engine = fig.get_layout_engine()
+    if engine is not None:
+        engine.execute(fig)
+    fig.set_layout_engine("none")
+    for ax in fig.axes:
+        for which, box in (("original", ax.get_position(original=True)), ("active", ax.get_position())):
+            ax.set_position([round(edge, 7) for edge in box.bounds], which=which)
 
 
 _WRITERS: dict[str, Callable[[Figure, str], None]] = {
