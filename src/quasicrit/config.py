@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -624,6 +624,13 @@ class Classes(_Model):
     events: Annotated[int, Field(ge=1000)] = 20_000
     replicates: Annotated[int, Field(ge=2)] = 10
     confusion_events: Annotated[int, Field(ge=1000)] = 5000
+    processes_per_job: Annotated[int, Field(ge=1)] = 1
+
+    def parts(self, processes: Iterable[str]) -> list[list[str]]:
+        """Processes by job, at most ``processes_per_job`` in each; neighbours in different jobs, since they cost alike."""
+        names = list(processes)
+        jobs = math.ceil(len(names) / self.processes_per_job)
+        return [names[job::jobs] for job in range(jobs)]
 
 
 class Definitions(_Model):

@@ -8,7 +8,7 @@ import pytest
 
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.class_summary import readme_lines, tabulate_confusion
-from quasicrit.stages.classes import calibrate_class, confuse_class
+from quasicrit.stages.classes import calibrate_classes, confuse_classes
 from quasicrit.tables import SCHEMAS, read_table
 
 REFERENCES = ("galton_watson", "walk", "abbm_0.3", "percolation_2d")
@@ -24,11 +24,11 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     biases = []
     for name in (*REFERENCES, "abbm_0", "abbm_0.6", "fractional_0.3", "fractional_0.7"):
         biases.append(folder / f"bias_{name}.parquet")
-        calibrate_class(name, windows, 60_000, 100, 1, biases[-1], {})
+        calibrate_classes([name], windows, 60_000, 100, 1, biases[-1], {})
     made = {}
     for name in (*REFERENCES, *REFUSED, *WALKS):
         made[name] = folder / f"{name}.parquet"
-        confuse_class(name, biases, 30_000, REPLICATES, 100, 0.1, 1, made[name], {})
+        confuse_classes([name], biases, 30_000, REPLICATES, 100, 0.1, 1, made[name], {})
     return made
 
 

@@ -224,7 +224,7 @@ def test_the_table_shows_every_stage(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["stage", "jobs", "cpu_hours", "gpu_hours", "memory_mb", "disk_mb", "longest_min"]
     shown = {line.split()[0]: line.split()[1] for line in lines[1:-1]}
-    assert shown["calibrate_class"] == "11"
+    assert shown["calibrate_classes"] == "2"
     assert shown["all"] == str(len(plan_jobs(config())))
     assert lines[-1].endswith("hours at least on 2 cores.")
 
@@ -246,32 +246,32 @@ def test_predicted_against_used(tmp_path: Path) -> None:
     """Half of one stage's jobs at 3 times the prediction, all of another at half, the rest never ran."""
     plain = plan_report([DEFAULT, SMOKE])
     jobs = plan_jobs(config())
-    slow = [job for job in jobs if job.stage == "confuse_class"]
+    slow = [job for job in jobs if job.stage == "detect_avalanches"]
     quick = [job for job in jobs if job.stage == "draw_figure"]
     for job in slow[::2]:
         benchmark(tmp_path, job, 3 * job.seconds, memory=str(2 * job.memory_mb))
     for job in quick:
         benchmark(tmp_path, job, 0.5 * job.seconds, memory="-" if job is quick[0] else "120")
     made = plan_report([DEFAULT, SMOKE], results=str(tmp_path))
-    assert set(made["used"]) == {"confuse_class", "draw_figure"}
-    assert made["used"]["confuse_class"]["jobs"] == len(slow[::2]) == 13
-    assert made["used"]["confuse_class"]["ratio"] == pytest.approx(3)
+    assert set(made["used"]) == {"detect_avalanches", "draw_figure"}
+    assert made["used"]["detect_avalanches"]["jobs"] == len(slow[::2]) == 11
+    assert made["used"]["detect_avalanches"]["ratio"] == pytest.approx(3)
     assert made["used"]["draw_figure"]["ratio"] == pytest.approx(0.5)
     assert made["used"]["draw_figure"]["used_memory"] == 120
     # The plan is corrected: time by each stage's factor, memory upwards only, a stage that is missing by all of them together.
     factors = {
         stage: costs["cpu_hours"] / plain["stages"][stage]["cpu_hours"] for stage, costs in made["stages"].items()
     }
-    assert factors["confuse_class"] == pytest.approx(3)
+    assert factors["detect_avalanches"] == pytest.approx(3)
     assert factors["draw_figure"] == pytest.approx(0.5)
     ran = slow[::2], quick
     used = 3 * sum(j.seconds for j in ran[0]) + 0.5 * sum(j.seconds for j in ran[1])
     assert factors["learn_plane"] == pytest.approx(used / sum(j.seconds for part in ran for j in part))
     memory = {stage: costs["memory"] / plain["stages"][stage]["memory"] for stage, costs in made["stages"].items()}
-    assert memory["confuse_class"] == pytest.approx(2)
+    assert memory["detect_avalanches"] == pytest.approx(2)
     assert memory["draw_figure"] == memory["learn_plane"] == 1
     assert any("no config.json" in note for note in made["notes"])
-    assert any(f"22 of the {len(jobs)} jobs" in note for note in made["notes"])
+    assert any(f"20 of the {len(jobs)} jobs" in note for note in made["notes"])
 
 
 def test_a_run_is_compared_with_its_own_configuration(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ rule fit_cascades:
             network=wildcards.network,
         ),
         learning=rules.train_architecture.output.learning,
-        bias=expand(f"{RESULTS}/classes/bias/{{process}}.parquet", process=PROCESSES),
+        bias=BIASES,
     output:
         fits=f"{RESULTS}/cascade_fits/{NETWORK}/architectures.parquet",
         distributions=f"{RESULTS}/cascade_fits/{NETWORK}/cascade_distributions.parquet",

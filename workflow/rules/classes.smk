@@ -1,46 +1,44 @@
-rule calibrate_class:
+rule calibrate_classes:
     output:
-        bias=f"{RESULTS}/classes/bias/{{process}}.parquet",
+        bias=f"{RESULTS}/classes/bias/part={{part}}.parquet",
     log:
-        f"{RESULTS}/logs/calibrate_class/{{process}}.log",
+        f"{RESULTS}/logs/calibrate_classes/part={{part}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/calibrate_class/{{process}}.tsv"
-    wildcard_constraints:
-        process="|".join(PROCESSES),
+        f"{RESULTS}/benchmarks/calibrate_classes/part={{part}}.tsv"
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(30),
+        mem_mb=predicted_memory("calibrate_classes/part={part}"),
+        runtime=predicted_minutes("calibrate_classes/part={part}"),
     params:
+        processes=lambda wildcards: CALIBRATED[int(wildcards.part)],
         windows=class_windows(),
         events=RUN.classes.events,
         resamples=RUN.resamples,
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.classes"),
     message:
-        "Class bias: {wildcards.process} on every window of the run"
+        "Class bias: reference processes of part {wildcards.part} on every window of the run"
     script:
-        "../../scripts/calibrate_class.py"
+        "../../scripts/calibrate_classes.py"
 
 
-rule confuse_class:
+rule confuse_classes:
     input:
-        biases=expand(rules.calibrate_class.output.bias, process=PROCESSES),
+        biases=BIASES,
     output:
-        confusion=f"{RESULTS}/classes/confusion/{{process}}.parquet",
+        confusion=f"{RESULTS}/classes/confusion/part={{part}}.parquet",
     log:
-        f"{RESULTS}/logs/confuse_class/{{process}}.log",
+        f"{RESULTS}/logs/confuse_classes/part={{part}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/confuse_class/{{process}}.tsv"
-    wildcard_constraints:
-        process="|".join([*PROCESSES, *IMPOSTORS]),
+        f"{RESULTS}/benchmarks/confuse_classes/part={{part}}.tsv"
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("confuse_classes/part={part}"),
+        runtime=predicted_minutes("confuse_classes/part={part}"),
     params:
+        processes=lambda wildcards: CONFUSED[int(wildcards.part)],
         events=RUN.classes.confusion_events,
         replicates=RUN.classes.replicates,
         resamples=RUN.resamples,
@@ -48,16 +46,14 @@ rule confuse_class:
         seed=RUN.seed,
         fingerprint=fingerprint("quasicrit.stages.classes"),
     message:
-        "Confusion: {wildcards.process}"
+        "Confusion: processes of part {wildcards.part}"
     script:
-        "../../scripts/confuse_class.py"
+        "../../scripts/confuse_classes.py"
 
 
 rule tabulate_confusion:
     input:
-        confusion=expand(
-            rules.confuse_class.output.confusion, process=[*PROCESSES, *IMPOSTORS]
-        ),
+        confusion=CONFUSIONS,
     output:
         text=f"{RESULTS}/classes/confusion.md",
     log:
@@ -87,7 +83,7 @@ rule classify_points:
         controls=f"{RESULTS}/scaling/controls.parquet",
         scaling=f"{RESULTS}/scaling/scaling.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
-        bias=expand(rules.calibrate_class.output.bias, process=PROCESSES),
+        bias=BIASES,
     output:
         classes=f"{RESULTS}/classes/classes.parquet",
         verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
@@ -115,7 +111,7 @@ rule classify_points:
 rule map_definitions:
     input:
         activity=[path_of("activity", b) for b in DEFINED],
-        biases=expand(rules.calibrate_class.output.bias, process=PROCESSES),
+        biases=BIASES,
     output:
         definitions=f"{RESULTS}/classes/definitions.parquet",
     log:

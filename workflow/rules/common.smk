@@ -42,6 +42,13 @@ LEARNED = {
     (b.source, b.protocol, b.width, b.depth, b.index): b for b in training_blocks(RUN)
 }
 BLOCKS = SIMULATED | LEARNED
+# Reference processes that calibrate the classes, by job; and those that are confused with each other, impostors included.
+CALIBRATED = RUN.classes.parts(PROCESSES)
+CONFUSED = RUN.classes.parts([*PROCESSES, *IMPOSTORS])
+BIASES = [f"{RESULTS}/classes/bias/part={k}.parquet" for k in range(len(CALIBRATED))]
+CONFUSIONS = [
+    f"{RESULTS}/classes/confusion/part={k}.parquet" for k in range(len(CONFUSED))
+]
 POINTS = [
     *points(RUN),
     *(p for source in ("initial", "trained") for p in training_points(RUN, source)),
@@ -320,6 +327,7 @@ wildcard_constraints:
     width=r"\d+",
     depth=r"\d+",
     block=r"\d+",
+    part=r"\d+",
     task="digits|breast_cancer|wine|teacher|mnist|fashion_mnist|cifar10",
     optimiser="sgd|adam",
     definition="[ABC]",

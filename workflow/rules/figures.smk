@@ -36,9 +36,7 @@ TABLES = dict(
     cascade_distributions=expand(
         rules.fit_cascades.output.distributions, network=ARCHITECTURES
     ),
-    confusion=expand(
-        rules.confuse_class.output.confusion, process=[*PROCESSES, *IMPOSTORS]
-    ),
+    confusion=CONFUSIONS,
 )
 
 

@@ -71,10 +71,7 @@ rule judge_claims:
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
-        confusion=expand(
-            f"{RESULTS}/classes/confusion/{{process}}.parquet",
-            process=[*PROCESSES, *IMPOSTORS],
-        ),
+        confusion=CONFUSIONS,
     output:
         verdicts=f"{RESULTS}/verdicts.parquet",
         summary=f"{RESULTS}/summary.md",

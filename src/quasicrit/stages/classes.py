@@ -1,4 +1,4 @@
-"""Rules calibrate_class, confuse_class and classify_points: window biases, confusion, and the verdict of every point."""
+"""Rules calibrate_classes, confuse_classes and classify_points: window biases, confusion, and the verdict of every point."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from quasicrit.stages.covariance import EXPONENTS, covariance_columns, covarianc
 from quasicrit.stages.shape_name import shape_name
 from quasicrit.tables import SCHEMAS, read_table, write_table
 
-__all__ = ["calibrate_class", "classify_points", "confuse_class", "read_biases"]
+__all__ = ["calibrate_classes", "classify_points", "confuse_classes", "read_biases"]
 
 
-def calibrate_class(
-    process: str,
+def calibrate_classes(
+    processes: Sequence[str],
     windows: Sequence[Sequence[int]],
     n_events: int,
     resamples: int,
@@ -42,12 +42,19 @@ def calibrate_class(
     out: Path | str,
     details: Mapping[str, Any],
 ) -> None:
-    """What one reference process reads on each window: its bias, and the covariance of the bias."""
-    source = PROCESSES[process]
+    """What reference processes read on each window: their bias, and the covariance of the bias."""
     chosen = [(int(low), int(high)) for low, high in windows]
+    rows = [row for process in processes for row in _bias_rows(process, chosen, n_events, resamples, seed)]
+    write_table(out, SCHEMAS["class_bias"], rows, details)
+
+
+def _bias_rows(
+    process: str, windows: list[tuple[int, int]], n_events: int, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    source = PROCESSES[process]
     rows = []
     for window, bias in zip(
-        chosen, measure_biases(source, chosen, n_events, generator(seed, "class", process), resamples)
+        windows, measure_biases(source, windows, n_events, generator(seed, "class", process), resamples)
     ):
         row: dict[str, Any] = {
             "process": process,
@@ -65,11 +72,11 @@ def calibrate_class(
             row |= dict.fromkeys(covariance_columns(np.zeros((3, 3))))
             row["reason"] = str(bias)
         rows.append(row)
-    write_table(out, SCHEMAS["class_bias"], rows, details)
+    return rows
 
 
 def read_biases(paths: Sequence[Path | str]) -> dict[tuple[int, int], dict[str, tuple[WindowBias, ...]]]:
-    """By window the biases of the classes there, from the tables of ``calibrate_class``."""
+    """By window the biases of the classes there, from the tables of ``calibrate_classes``."""
     return {window: class_biases(found) for window, found in _measured(paths).items()}
 
 
@@ -97,8 +104,8 @@ def _covered(found: Crackling, source: Process, own: WindowBias | None) -> dict[
     return made
 
 
-def confuse_class(
-    process: str,
+def confuse_classes(
+    processes: Sequence[str],
     biases: Sequence[Path | str],
     n_events: int,
     replicates: int,
@@ -108,7 +115,24 @@ def confuse_class(
     out: Path | str,
     details: Mapping[str, Any],
 ) -> None:
-    """Classify fresh realisations of one process, reference or impostor, as data would be: verdict and grade."""
+    """Classify fresh realisations of processes, reference or impostor, as data would be: verdict and grade."""
+    rows = [
+        row
+        for process in processes
+        for row in _confusion_rows(process, biases, n_events, replicates, resamples, tolerance, seed)
+    ]
+    write_table(out, SCHEMAS["confusion"], rows, details)
+
+
+def _confusion_rows(
+    process: str,
+    biases: Sequence[Path | str],
+    n_events: int,
+    replicates: int,
+    resamples: int,
+    tolerance: float,
+    seed: int,
+) -> list[dict[str, Any]]:
     source = PROCESSES[process] if process in PROCESSES else IMPOSTORS[process]
     known = read_biases(biases).get(source.window)
     own = _measured(biases).get(source.window, {}).get(process)
@@ -137,7 +161,7 @@ def confuse_class(
             row |= dict.fromkeys((*EXPONENTS, *(f"covers_{name}" for name in EXPONENTS), "probability"))
             row |= {"verdict": "none", "grade": "none", "statement": "no evidence of criticality", "reason": str(error)}
         rows.append(row)
-    write_table(out, SCHEMAS["confusion"], rows, details)
+    return rows
 
 
 def classify_points(

@@ -62,7 +62,7 @@ class Model:
 
 
 #: Measured from the benchmark files of default runs (two jobs on two cores of an AMD EPYC, one thread each, the CPU build of torch):
-#: start and MB from the smallest jobs, rates from the largest. Those of confuse_class and calibrate_class from ``make classes`` as
+#: start and MB from the smallest jobs, rates from the largest. Those of confuse_classes and calibrate_classes from ``make classes`` as
 #: well, of the architectures from ``make architectures-large``; tabulated, gram and record_units from single jobs of some seconds.
 #: Larger networks than those multiply faster: what is predicted for them is an upper bound. ``quasicrit plan --from`` corrects
 #: for another machine.
@@ -101,8 +101,8 @@ MODELS: Mapping[str, Model] = {
     "fit_cascades": Model(1.2, {"fits": 7e2}, 330),
     "solve_theory": Model(0.7, {"points": 930}, 165),
     "list_points": Model(0.5, {}, 130),
-    "calibrate_class": Model(1.1, {"events": 2.2e4}, 390),
-    "confuse_class": Model(1.2, {"events": 6e4}, 370),
+    "calibrate_classes": Model(1.1, {"events": 2.2e4}, 390),
+    "confuse_classes": Model(1.2, {"events": 6e4}, 370),
     "classify_points": Model(1.0, {"points": 70}, 280),
     "map_definitions": Model(1.2, {"fits": 2.9e3}, 250),
     "measure_scaling": Model(1.0, {"points": 1e5}, 315),
@@ -346,12 +346,14 @@ def _fits(config: Config) -> Iterator[Job]:
 
 def _classes(config: Config) -> Iterator[Job]:
     c = config.classes
-    for process in PROCESSES:
+    for part, processes in enumerate(c.parts(PROCESSES)):
         # Fractional noise holds the most; the others a third of it.
         memory = 1100.0 * max(0, c.events - 50_000)
-        yield _job("calibrate_class", f"calibrate_class/{process}", {"events": c.events}, memory=memory)
-    for process in (*PROCESSES, *IMPOSTORS):
-        yield _job("confuse_class", f"confuse_class/{process}", {"events": c.replicates * c.confusion_events})
+        events = float(len(processes) * c.events)
+        yield _job("calibrate_classes", f"calibrate_classes/part={part}", {"events": events}, memory=memory)
+    for part, processes in enumerate(c.parts([*PROCESSES, *IMPOSTORS])):
+        events = float(len(processes) * c.replicates * c.confusion_events)
+        yield _job("confuse_classes", f"confuse_classes/part={part}", {"events": events})
     yield _job("classify_points", "classify_points", {"points": len(_all_points(config))})
     chosen = {grid.name for grid in config.grids if grid.map_definitions}
     defined = [block for block in blocks(config) if block.parts[0][0].grid in chosen]

@@ -1,9 +1,9 @@
-from quasicrit.stages.classes import confuse_class
+from quasicrit.stages.classes import confuse_classes
 from quasicrit.stages.job import job
 
 with job(snakemake.log[0], dict(snakemake.params)) as details:
-    confuse_class(
-        snakemake.wildcards.process,
+    confuse_classes(
+        snakemake.params.processes,
         list(snakemake.input.biases),
         snakemake.params.events,
         snakemake.params.replicates,
