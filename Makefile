@@ -21,6 +21,12 @@ figures: setup
 	@$(RUN)
 	@echo "Figures: results/figures   Summary: results/summary.md"
 
+# One figure again from the tables that are there: make figure-3, make extended-1. Seconds, without torch.
+figure-% extended-%: setup
+	@name=$$(basename workflow/report/$@-*.rst .rst); \
+	test -f "workflow/report/$$name.rst" || { echo "$@: there is no such figure; there are $$(cd workflow/report && ls | sed -n 's/^\(figure-[0-9]*\|extended-[0-9]*\)-.*/\1/p' | tr '\n' ' ')" >&2; exit 1; }; \
+	$(RUN) --allowed-rules draw_figure --force -- results/figures/$$name.png && echo "results/figures/$$name.pdf .png .svg, source data .csv"
+
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: envs/lock.txt pyproject.toml

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quasicrit.errors import QuasicritError, TableError
@@ -562,6 +563,18 @@ def test_the_workflow_makes_the_tables_that_figures_read() -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_source_data_names_every_series(name: str, full: Tables, tmp_path: Path) -> None:
+    draw_figure(name, full, [tmp_path / "figure.csv"])
+    made = pd.read_csv(tmp_path / "figure.csv", dtype={"panel": str, "series": str})
+    assert len(made) >= 4
+    assert not made["series"].str.match(r"line \d+$").any()
+    assert made[["y", "y_name", "value"]].notna().any(axis=1).all()
+    # Every panel with a letter has data.
+    letters = made["panel"].dropna().str[0].unique()
+    assert sorted(letters) == [chr(ord("a") + k) for k in range(len(letters))]
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_figure_has_no_empty_panel_and_the_same_svg_twice(name: str, full: Tables, tmp_path: Path) -> None:
     outputs = [tmp_path / "one.svg", tmp_path / "two.svg"]
     for output in outputs:
@@ -615,7 +628,7 @@ def test_errors_are_clear(full: Tables, tmp_path: Path) -> None:
         ax = fig.add_subplot()
         letter(ax, "a")
         note(ax, "nothing")
-        with pytest.raises(QuasicritError, match="written as pdf, png or svg"):
+        with pytest.raises(QuasicritError, match="written as pdf, png or svg, its source data as csv"):
             save(fig, [tmp_path / "x.bmp"])
     assert not list(tmp_path.iterdir())
 

@@ -38,6 +38,7 @@ def test_everything_is_made(smoke: Path) -> None:
     for figure in FIGURES:
         for kind in ("pdf", "png", "svg"):
             assert (results / "figures" / f"{figure}.{kind}").stat().st_size > 5000
+        assert len(pd.read_csv(results / "figures" / f"{figure}.csv")) > 1
     summary = (results / "summary.md").read_text(encoding="utf-8")
     for claim in ("P1", "P2", "P3", "P4", "P5", "P6", "P7"):
         assert f"## {claim}" in summary

@@ -35,7 +35,7 @@ except QuasicritError as error:
 
 RESULTS = RUN.results
 FIGURES = list(FIGURE_TABLES)
-FORMATS = ["pdf", "png", "svg"]
+FORMATS = ["pdf", "png", "svg", "csv"]
 
 SIMULATED = {(b.source, b.protocol, b.width, b.depth, b.index): b for b in blocks(RUN)}
 LEARNED = {

@@ -55,6 +55,7 @@ rule draw_figure:
         ),
         png=f"{RESULTS}/figures/{{figure}}.png",
         svg=f"{RESULTS}/figures/{{figure}}.svg",
+        csv=f"{RESULTS}/figures/{{figure}}.csv",
     log:
         f"{RESULTS}/logs/draw_figure/{{figure}}.log",
     benchmark:

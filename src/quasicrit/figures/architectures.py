@@ -123,7 +123,14 @@ def _durations(ax: Axes, main: pd.DataFrame, shapes: pd.DataFrame, definition: s
         state = "reference" if signal in ("critical branching", "random walk") else last
         curve = own[(own["signal"] == signal) & (own["state"] == state)]
         if len(curve):
-            ax.plot(curve["x"], curve["value"], line, color=colour, lw=0.8, label=signal if definition != "A" else None)
+            ax.plot(
+                curve["x"],
+                curve["value"],
+                line,
+                color=colour,
+                lw=0.8,
+                label=f"_{signal}" if definition == "A" else signal,
+            )
     for state, face in (("initial", "white"), ("trained", _DEFINITION[definition])):
         curve = own[(own["signal"] == "own") & (own["state"] == state)]
         if len(curve):
@@ -136,7 +143,7 @@ def _durations(ax: Axes, main: pd.DataFrame, shapes: pd.DataFrame, definition: s
                 markerfacecolor=face,
                 ms=2.6,
                 lw=0.6,
-                label=f"{first['member']}, {state}" if definition == "A" else None,
+                label=f"{'' if definition == 'A' else '_'}{first['member']}, {state}",
                 zorder=3,
             )
     ax.axvspan(first["window_low"], first["window_high"], color="#EEEEEE", lw=0, zorder=0)
@@ -170,6 +177,7 @@ def _exponents(ax: Axes, main: pd.DataFrame, rows: Sequence[tuple[str, str]], na
                         color=colour,
                         ms=3,
                         clip_on=False,
+                        label=f"_{row.state}, beyond the axis",
                     )
                 continue
             if row.signal == "own":
@@ -177,11 +185,28 @@ def _exponents(ax: Axes, main: pd.DataFrame, rows: Sequence[tuple[str, str]], na
                 bar = interval(value, max(getattr(row, f"{name}_low"), low), min(getattr(row, f"{name}_high"), high))
                 face = "white" if row.state == "initial" else colour
                 ax.errorbar(
-                    value, y + shift, xerr=bar, fmt="o", color=colour, markerfacecolor=face, ms=3.2, lw=0.7, zorder=3
+                    value,
+                    y + shift,
+                    xerr=bar,
+                    fmt="o",
+                    color=colour,
+                    markerfacecolor=face,
+                    ms=3.2,
+                    lw=0.7,
+                    zorder=3,
+                    label=f"_{row.state}",
                 )
             elif row.state in ("trained", "reference") or not (own["state"] == "trained").any():
                 ax.plot(
-                    value, y, _MARK[row.signal], color=_SIGNALS[row.signal][0], ms=3.2, mew=0.7, alpha=0.9, zorder=2
+                    value,
+                    y,
+                    _MARK[row.signal],
+                    color=_SIGNALS[row.signal][0],
+                    ms=3.2,
+                    mew=0.7,
+                    alpha=0.9,
+                    zorder=2,
+                    label=f"_{row.signal}",
                 )
     ax.set_xlim(low, high)
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -221,7 +246,15 @@ def _trend(ax: Axes, main: pd.DataFrame, network: str | None, quantity: str) -> 
             exact = chosen[chosen["signal"] == signal]
             # Branching is the exact process of lineages, the walk that of excursions.
             if len(exact) and (signal == "critical branching") == (definition == "A"):
-                ax.plot(exact["size"], exact[quantity], color=colour, ls=_SIGNALS[signal][1], lw=0.7, alpha=0.5)
+                ax.plot(
+                    exact["size"],
+                    exact[quantity],
+                    color=colour,
+                    ls=_SIGNALS[signal][1],
+                    lw=0.7,
+                    alpha=0.5,
+                    label=f"_{signal}",
+                )
     ax.set_xlabel(network.replace("_", " "))
     ax.set_ylabel("d$_c$" if quantity == "d_c" else "γ")
     if quantity == "d_c":

@@ -25,6 +25,7 @@ from quasicrit.figures.data import (
     read,
     scaled,
 )
+from quasicrit.figures.source_data import GUIDE
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
@@ -173,7 +174,7 @@ def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
     shown = int(np.bincount(long["net"]).argmax()) if len(long) else 0
     reach = float(np.quantile(np.abs(y[:, point.width :]), 0.995))
     top.axvspan(1, point.width, color="#E6E6E6", lw=0)
-    top.plot(layer, y[shown], color="#404040", lw=0.45, rasterized=False)
+    top.plot(layer, y[shown], color="#404040", lw=0.45, rasterized=False, label="_one network")
     top.fill_between(layer, 0, y[shown], where=inside[shown], color=COLOURS["vermillion"], lw=0, alpha=0.85)
     top.axhline(0, color="black", lw=0.5)
     top.set_ylabel(r"$\ln m_\ell-\theta$")
@@ -196,7 +197,7 @@ def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
         y, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, rasterized=True,
         interpolation="antialiased", extent=(0.5, layer[-1] + 0.5, len(y) + 0.5, 0.5),
     )  # fmt: skip
-    below.plot([layer[-1]], [shown + 1], marker="<", ms=3.5, color=COLOURS["vermillion"], clip_on=False)
+    below.plot([layer[-1]], [shown + 1], marker="<", ms=3.5, color=COLOURS["vermillion"], clip_on=False, label=GUIDE)
     below.set_xlim(top.get_xlim())
     below.set_xlabel(
         rf"layer $\ell$ (time); {point.activation}, N = {point.width}, "
@@ -249,7 +250,8 @@ def _curves(ax: Axes, run: _Run, quantity: str, unit: Any, shift: bool) -> bool:
             continue
         found = found[found["error"] < 0.5 * found["value"]]
         of_x, of_value = unit(point)
-        ax.plot(found["x"] * of_x, found["value"] * of_value, color=GREY, ls=dashes, lw=0.9, zorder=1)
+        x, value = found["x"] * of_x, found["value"] * of_value
+        ax.plot(x, value, color=GREY, ls=dashes, lw=0.9, zorder=1, label=f"_{_control_label(point)}")
         drawn = True
     for series in run.series:
         factor = series.factor if shift else 1.0
@@ -262,7 +264,7 @@ def _curves(ax: Axes, run: _Run, quantity: str, unit: Any, shift: bool) -> bool:
             ax.errorbar(
                 found["x"] * of_x, found["value"] * of_value * factor, found["error"] * of_value * factor,
                 fmt=marker, ms=2.2, color=series.colour, mfc=series.colour if series.filled else "none",
-                mew=0.5, elinewidth=0.5, zorder=3 if series.filled else 4,
+                mew=0.5, elinewidth=0.5, zorder=3 if series.filled else 4, label=f"_{series.label}, N = {point.width}",
             )  # fmt: skip
             drawn = True
     return drawn
@@ -286,7 +288,8 @@ def _fits(ax: Axes, run: _Run, quantity: str, shift: bool) -> None:
             scale = amplitude(row.exponent, row.xmin, row.xmax, row.n_events / counted["n"].sum(), offset)
             x = np.geomspace(row.xmin, row.xmax, 40)
             value = scale * (x + (offset or 0.0)) ** -row.exponent
-            ax.plot(x / unit, value * unit * (series.factor if shift else 1.0), color="black", lw=0.7, zorder=5)
+            y = value * unit * (series.factor if shift else 1.0)
+            ax.plot(x / unit, y, color="black", lw=0.7, zorder=5, label=f"_fit: {series.label}, N = {point.width}")
 
 
 def _unit_1(point: Any) -> tuple[float, float]:
@@ -351,7 +354,7 @@ def _crackling(ax: Axes, run: _Run) -> None:
             level = np.exp(np.mean(np.log(found["value"]) - row.exponent * np.log(found["x"] + row.offset)))
             x = np.geomspace(row.xmin, row.xmax, 40)
             value = level / point.step_sd * (x + row.offset) ** row.exponent * series.factor
-            ax.plot(x, value, color="black", lw=0.7, zorder=5)
+            ax.plot(x, value, color="black", lw=0.7, zorder=5, label=f"_fit: {series.label}, N = {point.width}")
     log_axes(ax)
     ax.set_xlabel("avalanche duration d (layers)")
     ax.set_ylabel(r"$\langle s\rangle(d)\,/\,\sigma_1$ (layers)")
@@ -399,7 +402,7 @@ def _shape(ax: Axes, run: _Run, paths: Paths) -> None:
             elinewidth=0.5,
             label=f"d = {label}",
         )
-        inset.plot(phases, y, color=colour, lw=0.8)
+        inset.plot(phases, y, color=colour, lw=0.8, label=f"_d = {label}")
     x = np.linspace(0, 1, 201)
     form = (x * (1 - x)) ** bend
     centres = profiles[0][2]
@@ -445,7 +448,7 @@ def _summary(fig: Figure, grid: Any, run: _Run) -> None:
             if row is not None:
                 ax.errorbar(
                     row.exponent, place, xerr=interval(row.exponent, row.ci_low, row.ci_high), fmt="o", ms=3,
-                    color=colour, mfc=colour if filled else "white", elinewidth=0.8,
+                    color=colour, mfc=colour if filled else "white", elinewidth=0.8, label="_fitted",
                 )  # fmt: skip
             predicted = estimate(run.exponents, point, "gamma_predicted") if quantity == "gamma" else None
             if predicted is not None:
@@ -459,6 +462,7 @@ def _summary(fig: Figure, grid: Any, run: _Run) -> None:
                     color=colour,
                     mfc="white",
                     elinewidth=0.4,
+                    label="_predicted by the other two",
                 )
         left, right = ax.get_xlim()
         ax.set_xlim(max(left, _BROWNIAN[quantity] - 1), min(right, _BROWNIAN[quantity] + 1))

@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch, Rectangle
 
 from quasicrit.figures.data import Paths, Rows, key, listed, plain, read
+from quasicrit.figures.source_data import GUIDE, attach
 from quasicrit.figures.style import COLOURS, GREY, caption, journal_style, legend, new_figure, note, save
 
 __all__ = ["ConfusionTables", "DefinitionTables", "class_bars", "draw_confusion", "draw_definitions", "point_name"]
@@ -184,6 +185,7 @@ def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
     sort = pd.concat([sort[sort["source"] != "process"], sort[sort["source"] == "process"]])
     rows = {(r.source, r.protocol, r.point_id): point_name(r) for r in sort.itertuples()}
     ordered = list(rows)
+    cells = []
     for index, point in enumerate(ordered):
         own = frame[(frame["source"] == point[0]) & (frame["protocol"] == point[1]) & (frame["point_id"] == point[2])]
         windows = sorted({(r.window_low, r.window_high) for r in own.itertuples()}, key=lambda w: w[1] / w[0])
@@ -196,6 +198,11 @@ def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
             else:
                 left = len(_SIZES) * step + list(_SURROGATES).index(row.signal)
                 _cell(ax, row, left, float(index), 1.0, 0.86, False)
+            how = f"threshold {row.threshold:+g}, size {row.size}, window {row.window_low}–{row.window_high}, {row.signal}"
+            verdict = "too few events" if row.reason else row.verdict
+            cells.append({"series": verdict, "x_name": how, "y_name": rows[point], "value": row.probability})
+    for verdict, found in pd.DataFrame(cells).groupby("series", sort=True):
+        attach(ax, str(verdict), found)
     ax.set_xlim(-0.1, len(_SIZES) * step + len(_SURROGATES) + 0.1)
     ax.set_ylim(len(ordered), -0.1)
     ax.set_yticks(np.arange(len(ordered)) + 0.43, [rows[one] for one in ordered])
@@ -222,7 +229,7 @@ def _cell(ax: Axes, row: Any, left: float, top: float, width: float, height: flo
     if row.reason:
         ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="#E4E4E4", lw=0.4))
     if row.relation == "holds":
-        ax.plot(left + width / 2, top + height / 2, ".", color="black", ms=2.0)
+        ax.plot(left + width / 2, top + height / 2, ".", color="black", ms=2.0, label=GUIDE)
     if primary:
         ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="black", lw=1.1, zorder=4))
 
@@ -249,7 +256,7 @@ def class_bars(ax: Axes, points: Sequence[Any], classes: Rows, verdicts: Rows) -
         for name, (_, colour) in _CLASSES.items():
             share = float(found[found["universality"] == name]["probability"].sum())
             if share > 0.005:
-                ax.barh(index, share, left=left, color=colour, height=0.74, lw=0)
+                ax.barh(index, share, left=left, color=colour, height=0.74, lw=0, label=f"_{name}")
                 left += share
                 shown.append(name)
         grade = verdicts.get(key(point))

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from quasicrit.figures.classes import class_bars
 from quasicrit.figures.data import Paths, Rows, by_point, listed, pick, plain, read, scaled
+from quasicrit.figures.source_data import GUIDE
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
@@ -156,7 +157,7 @@ def _by_width(ax: Axes, run: _Run) -> None:
     for point in _widths(run, "linear"):
         found = _distribution(run, point)
         if found is not None:
-            ax.plot(found["x"], found["value"], color=GREY, lw=0.7, zorder=1)
+            ax.plot(found["x"], found["value"], color=GREY, lw=0.7, zorder=1, label=f"_linear, N = {point.width}")
     for colour, marker, point in zip(ordered(len(nets)), MARKERS, nets):
         found = _distribution(run, point)
         if found is not None:
@@ -188,13 +189,14 @@ def _collapse(ax: Axes, run: _Run) -> None:
     for point in _widths(run, "linear"):
         found = _distribution(run, point)
         if found is not None:
-            ax.plot(found["x"] / point.width**z, _lifted(found, "value"), color=GREY, lw=0.7, zorder=1)
+            x, y = found["x"] / point.width**z, _lifted(found, "value")
+            ax.plot(x, y, color=GREY, lw=0.7, zorder=1, label=f"_linear, N = {point.width}")
     for colour, marker, point in zip(ordered(len(nets)), MARKERS, nets):
         found = _distribution(run, point)
         if found is not None:
             ax.errorbar(
                 found["x"] / point.width**z, _lifted(found, "value"), _lifted(found, "error"), fmt=marker,
-                color=colour, ms=2.6, elinewidth=0.5,
+                color=colour, ms=2.6, elinewidth=0.5, label=f"_tanh, N = {point.width}",
             )  # fmt: skip
             drawn = True
     if not drawn:
@@ -235,7 +237,8 @@ def _growth(ax: Axes, run: _Run) -> None:
                 weight = np.array([(row.value / row.error) ** 2 for _, row in rows])
                 level = np.exp(np.average(np.log(value) - fit.value * np.log(width), weights=weight))
                 ends = np.array([width[0] / 1.15, width[-1] * 1.15])
-                ax.plot(ends, level * ends**fit.value, color=colour if filled else GREY, lw=0.7, zorder=1)
+                shade = colour if filled else GREY
+                ax.plot(ends, level * ends**fit.value, color=shade, lw=0.7, zorder=1, label=f"_fit: {label}")
                 label += f": {exponent} = {fit.value:.2f} ± {(fit.ci_high - fit.ci_low) / 2:.2f}"
             ax.errorbar(
                 width, value, bars, fmt=marker, color=colour if filled else GREY,
@@ -272,7 +275,7 @@ def _by_depth(ax: Axes, run: _Run) -> None:
             found["x"] / point.depth**z, _lifted(found, "value"), _lifted(found, "error"), fmt=marker,
             color=colour, ms=2.4, elinewidth=0.5, label=f"L = {point.depth}",
         )  # fmt: skip
-        inset.plot(found["x"], found["value"], color=colour, lw=0.7)
+        inset.plot(found["x"], found["value"], color=colour, lw=0.7, label=f"_L = {point.depth}")
         drawn = True
     if not drawn:
         inset.remove()
@@ -312,9 +315,19 @@ def _controls(ax: Axes, run: _Run) -> None:
     if not curves:
         note(ax, "no controls in this run")
         return
-    for _, found, colour, style in curves:
+    for name, found, colour, style in curves:
         bars = np.hstack([interval(r.value, r.ci_low, r.ci_high) for r in found.itertuples()])
-        ax.errorbar(found["depth"], found["value"], bars, fmt=style, color=colour, ms=2.6, lw=0.8, elinewidth=0.6)
+        ax.errorbar(
+            found["depth"],
+            found["value"],
+            bars,
+            fmt=style,
+            color=colour,
+            ms=2.6,
+            lw=0.8,
+            elinewidth=0.6,
+            label=f"_{name}",
+        )
     log_axes(ax)
     bottom, top = ax.get_ylim()
     longest = max(found["depth"].max() for _, found, _, _ in curves)
@@ -329,7 +342,7 @@ def _controls(ax: Axes, run: _Run) -> None:
     for (name, found, colour, _), height in zip(curves, placed):
         ends = (found["depth"].iloc[-1] * 1.06, found["value"].iloc[-1])
         at = (longest * (longest / shortest) ** 0.07, float(np.exp(height)))
-        ax.plot([ends[0], at[0] / 1.03], [ends[1], at[1]], color=colour, lw=0.35)
+        ax.plot([ends[0], at[0] / 1.03], [ends[1], at[1]], color=colour, lw=0.35, label=GUIDE)
         ax.text(*at, name, color=colour, fontsize=6, va="center")
     ax.set_ylim(min(bottom, float(np.exp(min(placed)))) / 1.3, max(top, float(np.exp(max(placed)))) * 1.2)
     ax.set_xlabel("length looked at L (layers)")
@@ -337,7 +350,7 @@ def _controls(ax: Axes, run: _Run) -> None:
     known = [found for _, found, _, style in curves if style == "o-"]
     middle = np.array([shortest * 1.1, shortest * 4.4])
     level = top / 2.2
-    ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6)
+    ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6, label=GUIDE)
     ax.text(middle[-1] * 1.04, level, r"$\propto L$", fontsize=6, va="center") if known else None
 
 
@@ -393,10 +406,10 @@ def _survival(ax: Axes, run: _Run) -> None:
             side = 1.06 ** (2 * depths.index(depth) - len(depths) + 1)
             inset.errorbar(
                 rows["width"] * side, rows["value"], rows["error"], fmt=marker, color=colour,
-                mfc="none" if depth == depths[0] else colour, ms=2.4, elinewidth=0.6,
+                mfc="none" if depth == depths[0] else colour, ms=2.4, elinewidth=0.6, label=f"_N = {width}, L = {depth}",
             )  # fmt: skip
     theory = critical.drop_duplicates("width").sort_values("width")
-    inset.plot(theory["width"], theory["theory"], color="black", lw=0.8)
+    inset.plot(theory["width"], theory["theory"], color="black", lw=0.8, label="_theory")
     inset.axhline(np.pi**-0.5, color="black", lw=0.6, ls=":")
     inset.set_xscale("log")
     inset.set_xticks(widths, [str(w) for w in widths])

@@ -246,7 +246,7 @@ def draw_initialisations(tables: AdviceTables, outputs: Sequence[Path | str]) ->
                         color=colour,
                         mfc=colour if filled else "white",
                         markersize=4,
-                        label=f"L = {depth}" if row.method == names[-1] else None,
+                        label=f"{'' if row.method == names[-1] else '_'}L = {depth}",
                     )
                 best = own.loc[own["method"] == "advised orthogonal", "accuracy"]
                 if len(best):

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasicrit.figures.data import Paths, Rows, by_point, listed, pick, plain, read, scaled
+from quasicrit.figures.source_data import GUIDE
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
@@ -140,16 +141,17 @@ def _map(fig: Figure, ax: Axes, run: _Run) -> None:
             ls=dashes,
             lw=1.1,
             path_effects=_STROKE if dashes == "-" else None,
+            label=f"_{label}",
         )
         handles.append(Line2D([], [], color=colour, ls=dashes, lw=1.1, path_effects=_STROKE if dashes == "-" else None))
         labels.append(label)
-    ax.plot(1, 0, marker="*", ms=7, color="white", mec="black", clip_on=False, zorder=6)
+    ax.plot(1, 0, marker="*", ms=7, color="white", mec="black", clip_on=False, zorder=6, label="_critical point")
     handles.append(Line2D([], [], marker="*", ms=6, color="white", mec="black", ls=""))
     labels.append("critical point (1, 0)")
     for marker, (width, field, row) in zip(MARKERS, _finite_ridges(run)):
         ax.errorbar(
             row.value, field, xerr=interval(row.value, row.ci_low, row.ci_high), fmt=marker, ms=3.6,
-            color="white", mec="black", ecolor="white", zorder=7,
+            color="white", mec="black", ecolor="white", zorder=7, label=f"_ridge at N = {width}",
         )  # fmt: skip
         handles.append(Line2D([], [], marker=marker, ms=3.6, color="white", mec="black", ls=""))
         labels.append(f"ridge at N = {width}")
@@ -297,7 +299,7 @@ def _plane(fig: Figure, ax: Axes, run: _Run) -> str:
             w_fine = np.interp(b_fine, b, w)
             colour = _LINES[name][0]
             x, y = np.interp(w_fine, at_w, range(len(at_w))), np.interp(b_fine, at_b, range(len(at_b)))
-            ax.plot(x, y, color=colour, lw=0.9)
+            ax.plot(x, y, color=colour, lw=0.9, label=f"_{_LINES[name][2]}")
     ax.set_xticks(range(len(at_w)), [f"{w:g}" for w in at_w], rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(at_b)), [f"{b:g}" for b in at_b])
     ax.tick_params(length=0)
@@ -340,7 +342,7 @@ def _field(ax: Axes, run: _Run) -> str:
             label=label,
         )
         if "ridge," not in label:
-            ax.plot(b, value, color=colour, lw=0.5, ls=":", zorder=1)
+            ax.plot(b, value, color=colour, lw=0.5, ls=":", zorder=1, label=GUIDE)
         drawn.extend(p for p, _ in known)
 
     for rule, (colour, marker, label) in _DRIVEN.items():
@@ -366,7 +368,7 @@ def _field(ax: Axes, run: _Run) -> str:
             continue
         b, value = np.array(sorted(known)).T
         level = np.exp(np.mean(np.log(value) - row.value * np.log(b)))
-        ax.plot(b, level * b**row.value, color=colour, lw=0.7, zorder=1)
+        ax.plot(b, level * b**row.value, color=colour, lw=0.7, zorder=1, label="_fit")
     still = pick(run.points, "strong_64")
     row = _cutoff(run, still[0]) if still else None
     if row is not None and (not main or still[0].width in main):

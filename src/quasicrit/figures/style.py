@@ -17,8 +17,10 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.transforms import Bbox
 
 from quasicrit.errors import QuasicritError
+from quasicrit.figures.source_data import write_source_data
 from quasicrit.tables import atomic_path
 
 __all__ = [
@@ -180,15 +182,17 @@ def interval(value: float, low: float, high: float) -> np.ndarray:
 
 
 def save(fig: Figure, outputs: Sequence[Path | str]) -> None:
-    """Write ``fig`` to each path, by its suffix (pdf, png at 200 dpi, svg); whole files only, without a date.
+    """Write ``fig`` to each path, by its suffix: pdf, png at 200 dpi, svg, or csv with its source data; whole files only, without a date.
 
-    Raises QuasicritError for a suffix that is none of the three.
+    Raises QuasicritError for any other suffix.
     """
     _place(fig)
     for output in outputs:
         kind = Path(output).suffix.lstrip(".")
         if kind not in _WRITERS:
-            raise QuasicritError(f"{output}: a figure is written as pdf, png or svg; change the ending")
+            raise QuasicritError(
+                f"{output}: a figure is written as pdf, png or svg, its source data as csv; change the ending"
+            )
         with atomic_path(output) as temporary:
             # Figure.savefig would draw everything twice, the first time only to solve the layout again.
             fig.dpi = 200 if kind == "png" else 300
@@ -202,12 +206,18 @@ def _place(fig: Figure) -> None:
         engine.execute(fig)
     fig.set_layout_engine("none")
     for ax in fig.axes:
-        for which, box in (("original", ax.get_position(original=True)), ("active", ax.get_position())):
-            ax.set_position([round(edge, 7) for edge in box.bounds], which=which)
+        original, active = ax.get_position(original=True), ax.get_position()
+        ax.set_position(_rounded(original), which="original")
+        ax.set_position(_rounded(active), which="active")
+
+
+def _rounded(box: Bbox) -> Bbox:
+    return Bbox(np.round(box.get_points(), 7))
 
 
 _WRITERS: dict[str, Callable[[Figure, str], None]] = {
     "pdf": lambda fig, path: FigureCanvasPdf(fig).print_pdf(path, metadata={"CreationDate": None}),
     "png": lambda fig, path: FigureCanvasAgg(fig).print_png(path),
     "svg": lambda fig, path: FigureCanvasSVG(fig).print_svg(path, metadata={"Date": None}),
+    "csv": write_source_data,
 }
