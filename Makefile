@@ -15,11 +15,17 @@ RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete -
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures paper architectures architectures-large initialisations resume test test-slurm lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures report paper architectures architectures-large initialisations resume test test-slurm lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
 	@echo "Figures: results/figures   Summary: results/summary.md"
+
+# All of it as one file to open offline: figures with captions, claims, times, versions.
+report: setup
+	@$(RUN) -- report
+	@$(BIN)/snakemake --quiet all --report results/report.html -- report
+	@echo "Report: results/report.html"
 
 # One figure again from the tables that are there: make figure-3, make extended-1. Seconds, without torch.
 figure-% extended-%: setup

@@ -10,6 +10,9 @@ min_version("9.27")
 configfile: os.path.join(workflow.basedir, "config.yaml")
 
 
+report: os.path.join(workflow.basedir, "workflow/report/workflow.rst")
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/train.smk"
@@ -32,6 +35,7 @@ localrules:
     architectures,
     figures,
     initialisations,
+    report,
 
 
 rule all:
@@ -74,3 +78,14 @@ rule figures:
             name=FIGURES,
             kind=FORMATS,
         ),
+
+
+# Refers to the figures above.
+include: "workflow/rules/report.smk"
+
+
+rule report:
+    input:
+        rules.all.input,
+        rules.report_claims.output.page,
+        rules.report_run.output.page,

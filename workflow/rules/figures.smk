@@ -40,6 +40,13 @@ TABLES = dict(
 )
 
 
+def caption(wildcards):
+    """The text below a figure in the report."""
+    path = os.path.join(workflow.basedir, f"workflow/report/{wildcards.figure}.rst")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 rule draw_figure:
     input:
         unpack(
@@ -48,12 +55,13 @@ rule draw_figure:
             }
         ),
     output:
-        pdf=report(
-            f"{RESULTS}/figures/{{figure}}.pdf",
-            caption="../report/{figure}.rst",
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/figure.rst",
             category="Figures",
+            labels={"figure": "{figure}"},
         ),
-        png=f"{RESULTS}/figures/{{figure}}.png",
         svg=f"{RESULTS}/figures/{{figure}}.svg",
         csv=f"{RESULTS}/figures/{{figure}}.csv",
     log:
@@ -68,6 +76,7 @@ rule draw_figure:
         mem_mb=memory(1500),
         runtime=minutes(10),
     params:
+        caption=caption,
         fingerprint=fingerprint("quasicrit.stages.figures"),
     message:
         "Figure: {wildcards.figure}"
