@@ -123,7 +123,7 @@ class DeviceSampler:
                 h, needed = self._by_gram(packs, x, sigma_w * scale, sigma_b)
                 ridge = max(ridge, needed)
             x = self._phi(h)
-            squares = x.double().square_().mean(2)
+            squares = x.double().square().mean(2)
             rms = squares.mean(1).sqrt()
             log_m = squares.log() + 2 * beyond[:, None]
             log_scale = rms.log() + beyond
