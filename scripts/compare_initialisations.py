@@ -9,4 +9,5 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.output.advice,
         snakemake.params.seed,
         details,
+        snakemake.params.device,
     )

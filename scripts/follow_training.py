@@ -8,4 +8,5 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.output.followed,
         snakemake.params.seed,
         details,
+        snakemake.params.device,
     )

@@ -11,4 +11,5 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.output.units,
         snakemake.params.seed,
         details,
+        snakemake.params.device,
     )

@@ -8,4 +8,5 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.params.seed,
         snakemake.params.group_size,
         details,
+        snakemake.params.device,
     )

@@ -1,7 +1,11 @@
-"""Speed as ratios in one run (``make benchmarks``); each line is the median of paired repetitions."""
+"""Speed as ratios in one run (``make benchmarks``); each line is the median of paired repetitions.
+
+``python -m tests.benchmarks cuda`` measures the stages that run on a GPU alone.
+"""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import statistics
 import subprocess
@@ -26,6 +30,7 @@ from quasicrit.networks import (
     resnet56,
     train,
 )
+from quasicrit.networks.device import device_details, full_float32, resolve_device
 from quasicrit.networks.training import batch_order
 from quasicrit.rng import generator
 from quasicrit.scaling import collapse_curves
@@ -245,7 +250,89 @@ def collapses() -> None:
         print(f"finite-size collapse of 100 points, {name} corrections to scaling: {took:.2f} s (at most 3)")
 
 
+def cuda() -> None:
+    """Every heavy stage on the CPU, one thread, and on the GPU: seconds, their ratio, and how far apart the numbers are."""
+    if not torch.cuda.is_available():
+        print("\ncuda: no CUDA device: not measured")
+        return
+    details = device_details(resolve_device("cuda"))
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        cpu = next((line.split(": ")[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
+    print(f"\ncuda: {details['device_name']}, CUDA {details['cuda']}, torch {torch.__version__}; one thread of {cpu}")
+    print(f"{'stage':<62} {'CPU s':>9} {'GPU s':>9} {'ratio':>7}   largest relative difference of losses or E|x|")
+    stages: list[tuple[str, Callable[[str], np.ndarray | None]]] = []
+    for source, width, depth, nets, inputs in (
+        ("weights", 64, 32, 512, 2),
+        ("weights", 256, 32, 128, 2),
+        ("weights", 1024, 8, 64, 2),
+        ("gram", 64, 32, 256, 8),
+        ("gram", 1024, 32, 64, 8),
+    ):
+        name = f"{source}, N = {width}, L = {depth}, {nets} networks, {inputs} inputs"
+        stages.append((name, drawn(source, width, depth, nets, inputs)))
+    for width, nets in ((32, 512), (64, 512), (128, 256), (512, 16)):
+        stages.append((f"training, N = {width}, L = 30, batch 64, 60 steps, {nets} networks", trained(width, nets)))
+    for batch in (64, 256):
+        stages.append((f"recording, ResNet-56, 3 × 32 × 32, batches of {batch}", recorded_on(batch)))
+    for name, work in stages:
+        found, took = {}, {}
+        for place in ("cpu", "cuda"):
+            work(place)  # the first call compiles and loads
+            start = time.perf_counter()
+            found[place] = work(place)
+            if place == "cuda":
+                torch.cuda.synchronize()
+            took[place] = time.perf_counter() - start
+        one, two = found["cpu"], found["cuda"]
+        apart = "the same law (tests)"
+        if one is not None and two is not None:
+            apart = f"{np.nanmax(np.abs(one - two) / (np.abs(one) + 1e-12)):.1e}"
+        print(
+            f"{name:<62} {took['cpu']:9.3f} {took['cuda']:9.3f} {took['cpu'] / took['cuda']:7.1f}   {apart}", flush=True
+        )
+
+
+def drawn(source: str, width: int, depth: int, nets: int, inputs: int) -> Callable[[str], None]:
+    """A sampler on either device: random numbers differ."""
+    replicas = [Replicas(("cuda", g), 64, sigma_c("tanh", width), 0.0) for g in range(nets // 64)]
+
+    def work(place: str) -> None:
+        for _ in propagate(source, "tanh", "gaussian", width, depth, inputs, 1.0, replicas, 1, device=place):
+            pass
+
+    return work
+
+
+def trained(width: int, count: int) -> Callable[[str], np.ndarray]:
+    """Losses of a stack of networks from the same parameters and batches."""
+    data = load_digits_split(1)
+    nets = [NetSpec("cuda", 1.1, 0.05, seed) for seed in range(count)]
+    shape: dict[str, Any] = {"input_dim": 64, "width": width, "depth": 30, "n_classes": 10}
+    start = initialise(nets, **shape, activation="tanh", init="gaussian", root_seed=1)
+
+    def work(place: str) -> np.ndarray:
+        mlp = copy.deepcopy(start)
+        return train(mlp, data, steps=60, learning_rate=0.003, batch_size=64, root_seed=1, device=place).losses
+
+    return work
+
+
+def recorded_on(batch: int) -> Callable[[str], np.ndarray]:
+    """E|x| of every layer of a residual network."""
+    torch.manual_seed(0)
+    model, x = resnet56().eval(), torch.randn(batch, 3, 32, 32)
+
+    def work(place: str) -> np.ndarray:
+        with full_float32(torch.device(place)), Recorder(model.to(place), reduce=["mean_abs"]) as recorder:
+            return recorder.measure(x.to(place, copy=True))
+
+    return work
+
+
 def main() -> None:
+    if sys.argv[1:] == ["cuda"]:
+        cuda()
+        return
     print("ratio, median of 7 (range; goal)")
     for width, layers in ((64, 64), (128, 32), (256, 16)):
         chain, weights = signals("gaussian", width, 320, 8), signals("weights", width, layers, 1)
@@ -274,6 +361,7 @@ def main() -> None:
     collapses()
     training()
     recording()
+    cuda()
 
 
 if __name__ == "__main__":

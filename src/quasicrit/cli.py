@@ -189,7 +189,7 @@ def record(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Inputs at a time.")] = 64,
     net: Annotated[int, typer.Option(min=0, help="Number of the network, for the column net.")] = 0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda if there is one.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto (cuda if there is one), cpu, cuda or cuda:K.")] = "auto",
     seed: _Seed = 0,
     as_json: _Json = False,
 ) -> _Shown:

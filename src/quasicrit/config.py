@@ -663,7 +663,7 @@ class Config(_Model):
 
     seed: Annotated[int, Field(ge=0)] = 2509
     results: Annotated[str, Field(min_length=1)] = "results"
-    device: Literal["cpu"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
     group_size: Annotated[int, Field(ge=16, multiple_of=16)] = 64
     block_size: Positive = 1e9
     resamples: Annotated[int, Field(ge=100)] = 400

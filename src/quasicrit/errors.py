@@ -6,6 +6,7 @@ __all__ = [
     "AdviceError",
     "AvalancheError",
     "ConfigError",
+    "DeviceError",
     "FitError",
     "PropagationError",
     "QuasicritError",
@@ -21,6 +22,10 @@ class QuasicritError(Exception):
 
 class ConfigError(QuasicritError):
     """A configuration key or value that cannot be run."""
+
+
+class DeviceError(QuasicritError):
+    """A device that is not there, or whose memory does not hold the smallest piece of work."""
 
 
 class TableError(QuasicritError):

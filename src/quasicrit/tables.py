@@ -36,6 +36,7 @@ __all__ = [
     "Text",
     "activations_schema",
     "atomic_path",
+    "device_of",
     "provenance",
     "read_arrays",
     "read_columns",
@@ -652,6 +653,11 @@ def provenance(**details: Any) -> dict[str, Any]:
     return {"quasicrit": __version__, "python": platform.python_version(), "versions": versions, **details}
 
 
+def device_of(details: Mapping[str, Any], of: str = "device") -> str:
+    """The device in a file's provenance: cpu or cuda. ``of``: device, that of its rule, or signals_device, of the signals behind it."""
+    return str(details.get(of, "cpu"))
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure."""
@@ -820,8 +826,8 @@ def read_table(
 ) -> pd.DataFrame:
     """Read one table of ours, or several with the same schema, as one frame; verified.
 
-    Raises TableError, naming the file, when it is missing, truncated, altered, not one of ours, or lacks a
-    column. Text columns come back as pandas categoricals.
+    Raises TableError, naming the file, when it is missing, truncated, altered, not one of ours, lacks a
+    column, or comes from another device than the first. Text columns come back as pandas categoricals.
     """
     return _read_all(path, schema, columns if columns is not None else schema.names).to_pandas()
 
@@ -830,13 +836,28 @@ def _read_all(path: Path | str | Sequence[Path | str], schema: pa.Schema, column
     paths = [path] if isinstance(path, str | Path) else list(path)
     names = list(columns)
     parts = []
+    first: dict[str, Any] | None = None
     for one in paths:
         with _open(one) as file:
-            if _verify(one, file) is None:
+            details = _verify(one, file)
+            if details is None:
                 raise _damaged(one, "it carries no digest of this package")
+            first = first or details
+            _check_device(one, details, paths[0], first)
             _check_schema(one, file, schema, names)
             parts.append(_read(one, file, names, None))
     return pa.concat_tables(parts).unify_dictionaries() if parts else schema.empty_table().select(names)
+
+
+def _check_device(path: Path | str, details: Mapping[str, Any], other: Path | str, wanted: Mapping[str, Any]) -> None:
+    """Raise TableError for two files of one stage from different devices."""
+    for of in ("device", "signals_device"):
+        mine, theirs = device_of(details, of), device_of(wanted, of)
+        if mine != theirs:
+            raise TableError(
+                f"{path} comes from {mine} and {other} from {theirs}; the files of one stage must come from one device: "
+                "set device to cpu or cuda, delete the files of the other, and run again"
+            )
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,20 @@ def test_json_has_the_keys_of_every_stage(capsys: pytest.CaptureFixture[str]) ->
     assert made["reasons"] == {}
 
 
+def test_hours_of_a_gpu_are_those_of_its_stages_on_the_cpu(tmp_path: Path) -> None:
+    on_gpu = tmp_path / "gpu.yaml"
+    on_gpu.write_text("device: cuda\n", encoding="utf-8")
+    made, plain = plan_report([DEFAULT, SMOKE, str(on_gpu)]), plan_report([DEFAULT, SMOKE])
+    assert made["cpu_hours"] == plain["cpu_hours"]
+    for stage in ("train_networks", "learn_plane", "record_architecture"):
+        assert made["stages"][stage]["gpu_hours"] == made["stages"][stage]["cpu_hours"] > 0
+    assert 0 < made["stages"]["propagate_signals"]["gpu_hours"] < made["stages"]["propagate_signals"]["cpu_hours"]
+    assert made["stages"]["detect_avalanches"]["gpu_hours"] == 0
+    assert made["gpu_hours"] == pytest.approx(sum(stage["gpu_hours"] for stage in made["stages"].values()))
+    assert any("upper bound" in note and "measured none" in note for note in made["notes"])
+    assert plain["notes"] == []
+
+
 def test_no_run_is_faster_than_its_longest_job() -> None:
     made = plan_report([DEFAULT, SMOKE], cores=10_000)
     assert made["wall_hours"] == pytest.approx(made["longest_minutes"] / 60)

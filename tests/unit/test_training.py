@@ -228,15 +228,15 @@ def test_a_killed_training_goes_on_to_the_same_numbers(
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     calls = 0
 
-    def killed(*arguments: object) -> None:
+    def killed(*arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal calls
         calls += 1
         if calls == 5:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)  # type: ignore[arg-type]
 
-    real = training._round
-    monkeypatch.setattr(training, "_round", killed)
+    real = training._descend
+    monkeypatch.setattr(training, "_descend", killed)
     with pytest.raises(KeyboardInterrupt):
         train(build(nets, data), data, evaluate=(60,), checkpoint=path, **options)  # type: ignore[arg-type]
     assert path.exists()

@@ -20,12 +20,14 @@ rule train_architecture:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("train_architecture"),
         mem_mb=predicted_memory(f"train_architecture/{NETWORK}"),
         runtime=predicted_minutes(f"train_architecture/{NETWORK}"),
     params:
         architecture=lambda wildcards: trained_params(wildcards.network),
         data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
+        device=device_of("train_architecture"),
         fingerprint=fingerprint("quasicrit.stages.architectures"),
     message:
         "Architecture {wildcards.network}: initialised and trained"
@@ -49,12 +51,14 @@ rule record_architecture:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("record_architecture"),
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
         architecture=lambda wildcards: recorded_params(wildcards.network),
         data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
         seed=RUN.seed,
+        device=device_of("record_architecture"),
         fingerprint=fingerprint("quasicrit.stages.architectures"),
     message:
         "Architecture {wildcards.network}: recorded"

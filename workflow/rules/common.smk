@@ -20,6 +20,7 @@ from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES, fetched_files
 from quasicrit.stages.figure_tables import FIGURE_TABLES
 from quasicrit.stages.plan import (
+    on_gpu,
     plan_jobs,
     request_memory,
     request_minutes,
@@ -33,6 +34,25 @@ except QuasicritError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 
+
+def run_device():
+    """cpu or cuda. auto is decided once, by the process that starts the run: a job elsewhere could find another device."""
+    if RUN.device != "auto":
+        return RUN.device
+    if workflow.is_main_process:
+        from quasicrit.networks.device import resolve_device
+
+        os.environ["QUASICRIT_DEVICE"] = resolve_device("auto").type
+    elif "QUASICRIT_DEVICE" not in os.environ:
+        print(
+            "device = 'auto': the executor does not hand its environment to the jobs; give cpu or cuda",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    return os.environ["QUASICRIT_DEVICE"]
+
+
+DEVICE = run_device()
 RESULTS = RUN.results
 FIGURES = list(FIGURE_TABLES)
 FORMATS = ["pdf", "png", "svg", "csv"]
@@ -292,6 +312,22 @@ def raster_block():
         if (b.source, b.protocol, b.parts[0][0].sigma_w_rule) == wanted
     ]
     return (found or list(SIMULATED.values()))[0]
+
+
+def device_of(stage, source=""):
+    """Where the jobs of a rule compute: all of a stage on one device."""
+    return DEVICE if on_gpu(stage, source) else "cpu"
+
+
+def gpu(stage):
+    """Resources: one GPU for a job that computes there, nothing in a run on the CPU."""
+    if DEVICE == "cpu":
+        return {}
+    return {
+        "gpu": lambda wildcards: int(
+            device_of(stage, wildcards.get("source", "")) == "cuda"
+        )
+    }
 
 
 def memory(megabytes):

@@ -20,12 +20,14 @@ rule learn_plane:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("learn_plane"),
         mem_mb=predicted_memory(f"learn_plane/{PLANE_PATH}"),
         runtime=predicted_minutes(f"learn_plane/{PLANE_PATH}"),
     params:
         plane=plane_params,
         data=lambda wildcards: data_params(wildcards.task),
         seed=RUN.seed,
+        device=device_of("learn_plane"),
         fingerprint=fingerprint("quasicrit.stages.learn"),
     message:
         "Learning plane: {wildcards.task}, N = {wildcards.width}, L = {wildcards.depth}, {wildcards.optimiser}, "
@@ -78,12 +80,14 @@ rule follow_training:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("follow_training"),
         mem_mb=memory(1500),
         runtime=minutes(60),
     params:
         follow=follow_params(),
         data=data_params(RUN.learning.tasks[0]),
         seed=RUN.seed,
+        device=device_of("follow_training"),
         fingerprint=fingerprint("quasicrit.stages.learn"),
     message:
         "Networks followed through training"
@@ -141,12 +145,14 @@ rule compare_initialisations:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("compare_initialisations"),
         mem_mb=predicted_memory("compare_initialisations/{task}_depth={depth}"),
         runtime=predicted_minutes("compare_initialisations/{task}_depth={depth}"),
     params:
         advisor=advisor_params,
         data=lambda wildcards: data_params(wildcards.task),
         seed=RUN.seed,
+        device=device_of("compare_initialisations"),
         fingerprint=fingerprint("quasicrit.stages.initialisations"),
     message:
         "Initialisations, each at its best learning rate: {wildcards.task}, L = {wildcards.depth}"

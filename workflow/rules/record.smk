@@ -11,11 +11,13 @@ rule propagate_signals:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("propagate_signals"),
         mem_mb=predicted_memory(f"propagate_signals/{PATH}"),
         runtime=predicted_minutes(f"propagate_signals/{PATH}"),
     params:
         block=block_params,
         seed=RUN.seed,
+        device=lambda wildcards: device_of("propagate_signals", wildcards.source),
         group_size=RUN.group_size,
         fingerprint=fingerprint("quasicrit.stages.propagate"),
     message:
@@ -37,11 +39,13 @@ rule record_units:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("record_units"),
         mem_mb=memory(1500),
         runtime=minutes(60),
     params:
         block=block_params,
         seed=RUN.seed,
+        device=lambda wildcards: device_of("record_units", wildcards.source),
         group_size=RUN.group_size,
         fingerprint=fingerprint("quasicrit.stages.propagate"),
     message:
@@ -68,6 +72,7 @@ rule record_networks:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("record_networks"),
         mem_mb=predicted_memory("record_networks/width={width}_depth={depth}"),
         runtime=predicted_minutes("record_networks/width={width}_depth={depth}"),
     params:
@@ -75,6 +80,7 @@ rule record_networks:
         trained=lambda wildcards: learned_params("trained", wildcards),
         task=task_params(),
         seed=RUN.seed,
+        device=device_of("record_networks"),
         group_size=RUN.group_size,
         fingerprint=fingerprint("quasicrit.stages.train"),
     message:

@@ -12,11 +12,13 @@ rule train_networks:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
+        **gpu("train_networks"),
         mem_mb=predicted_memory("train_networks/width={width}_depth={depth}"),
         runtime=predicted_minutes("train_networks/width={width}_depth={depth}"),
     params:
         training=training_params,
         seed=RUN.seed,
+        device=device_of("train_networks"),
         fingerprint=fingerprint("quasicrit.stages.train"),
     message:
         f"Training on {RUN.training.task}: "

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quasicrit.errors import ConfigError, TableError
 from quasicrit.networks.convolutional import ConvNet
+from quasicrit.networks.device import enough_memory, model_device
 from quasicrit.networks.mlp import haar_orthogonal, load_tensors, save_tensors
 from quasicrit.networks.resnet import ResNet
 from quasicrit.networks.sequences import LSTM, RNN, Transformer
@@ -142,21 +143,22 @@ def calibrate_norms(model: nn.Module, inputs: Tensor, batch_size: int = 64) -> N
     """Set the running means and variances of every batch norm to those of ``inputs``, in place, the weights left as they are.
 
     The mean over batches of the batches' statistics (momentum None); momentum and modes are put back, or training would go on with
-    means that never forget. A network without batch norms is left alone.
+    means that never forget. A network without batch norms is left alone. Raises DeviceError where the model's device does not hold a batch.
     """
     norms = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
     modes = [(layer, layer.training) for layer in model.modules()]
     momenta = [layer.momentum for layer in norms]
+    device = model_device(model)
     try:
         model.train()
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
-        with torch.no_grad():
+        with torch.no_grad(), enough_memory(f"batch of {batch_size} inputs"):
             for low in range(0, len(inputs) - len(inputs) % batch_size or len(inputs), batch_size):
-                model(inputs[low : low + batch_size])
+                model(inputs[low : low + batch_size].to(device))
     finally:
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum

@@ -7,6 +7,7 @@ A network is the same, bit for bit, whichever others it is computed with. Three 
 its random numbers are keyed by its own name; products always run over ``CHUNK_NETS`` networks (a
 last chunk is padded), since another batch count may choose another kernel; and inside a chunk each
 network's arrays begin on the same alignment, since vector kernels round differently in their tails.
+On a GPU chunks are as large as its memory allows, and a network is the same within rounding.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from quasicrit.errors import PropagationError, TableError
 from quasicrit.networks.activations import TorchForm, torch_form
+from quasicrit.networks.device import Chunker, full_float32, resolve_device
 from quasicrit.networks.kernels import layer_activation
 from quasicrit.rng import generator
 
@@ -37,7 +39,7 @@ __all__ = [
     "NetSpec",
     "StackedMLP",
     "affine",
-    "chunks",
+    "chunker",
     "forward_layers",
     "gather",
     "haar_orthogonal",
@@ -46,6 +48,8 @@ __all__ = [
     "load_networks",
     "load_tensors",
     "outputs",
+    "padded",
+    "part_of",
     "predict",
     "save_networks",
     "save_tensors",
@@ -55,6 +59,8 @@ __all__ = [
 # Eight networks of width 64 keep one layer's arrays in the cache; it is part of what "the same
 # numbers" means, so it is not an option.
 CHUNK_NETS = 8
+# Networks that a GPU takes at once: small products leave it waiting for the next call.
+_GPU_NETS = 512
 # Elements: 64 bytes in float32, 128 in float64, a multiple of every vector width in use.
 _ALIGNMENT = 16
 _FILE_KEY = "quasicrit"
@@ -164,20 +170,26 @@ def initialise(
 
 
 def stack(*shape: int, like: Tensor) -> Tensor:
-    """An empty chunk [CHUNK_NETS, *shape] of the kind and on the device of ``like``, every network on an aligned address."""
+    """An empty chunk [C, *shape] for the networks of the chunk ``like`` [C, …], every network on an aligned address."""
     size = math.prod(shape)
-    return like.new_empty(CHUNK_NETS, -(-size // _ALIGNMENT) * _ALIGNMENT)[:, :size].unflatten(1, shape)
+    return like.new_empty(len(like), -(-size // _ALIGNMENT) * _ALIGNMENT)[:, :size].unflatten(1, shape)
 
 
-def chunks(nets: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The indices of the networks of each chunk, and CHUNK_NETS indices with the last network as padding."""
-    for start in range(0, len(nets), CHUNK_NETS):
-        kept = torch.as_tensor(nets[start : start + CHUNK_NETS])
-        yield kept, kept[torch.arange(CHUNK_NETS).clamp_(max=len(kept) - 1)]
+def chunker(device: torch.device) -> Chunker:
+    """How many networks are computed at once: CHUNK_NETS on a CPU, on a GPU more, while its memory allows."""
+    return Chunker(CHUNK_NETS if device.type == "cpu" else _GPU_NETS, "network")
+
+
+def padded(nets: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The indices of the networks of one chunk; on a CPU also CHUNK_NETS indices with the last network as padding."""
+    kept = torch.as_tensor(nets)
+    if device.type != "cpu":
+        return kept, kept
+    return kept, kept[torch.arange(CHUNK_NETS).clamp_(max=len(kept) - 1)]
 
 
 def gather(values: Tensor, indices: Tensor, device: torch.device | None = None) -> Tensor:
-    """The chunk of ``values`` [n_nets, …] at ``indices``, on ``device``."""
+    """The chunk of ``values`` [n_nets, …] at ``indices``, on ``device``; they stay where they are without one."""
     chosen = values[indices].to(device or values.device)
     return stack(*values.shape[1:], like=chosen).copy_(chosen)
 
@@ -195,17 +207,34 @@ def outputs(x: Tensor, weights: list[Tensor], biases: list[Tensor], form: TorchF
     return affine(x, weights[-1], biases[-1], stack(x.shape[1], weights[-1].shape[1], like=weights[-1]))
 
 
-def predict(mlp: StackedMLP, inputs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Classes [n_nets, n_inputs] that the networks give to ``inputs`` [n_inputs, input_dim]; −1 where outputs are not finite."""
-    form = torch_form(mlp.activation)
-    x = torch.tensor(inputs, dtype=mlp.weights[0].dtype).expand(CHUNK_NETS, -1, -1)
-    classes = np.empty((len(mlp.nets), len(inputs)), np.int64)
-    for nets, indices in chunks(range(len(mlp.nets))):
-        weights, biases = ([gather(p, indices) for p in stacked] for stacked in (mlp.weights, mlp.biases))
-        made = outputs(x, weights, biases, form)
+def predict(mlp: StackedMLP, inputs: NDArray[np.float64], device: str = "cpu") -> NDArray[np.int64]:
+    """Classes [n_nets, n_inputs] that the networks give to ``inputs`` [n_inputs, input_dim]; −1 where outputs are not finite.
+
+    Raises DeviceError for a ``device`` that is not there, or has too little memory.
+    """
+    form, place = torch_form(mlp.activation), resolve_device(device)
+    x = torch.tensor(inputs, dtype=mlp.weights[0].dtype, device=place)
+
+    def classes(nets: Sequence[int]) -> NDArray[np.int64]:
+        _, indices = padded(nets, place)
+        weights, biases = ([gather(p, indices, place) for p in stacked] for stacked in (mlp.weights, mlp.biases))
+        made = outputs(x.expand(len(indices), -1, -1), weights, biases, form)
         found = torch.where(made.isfinite().all(2), made.argmax(2), -1)
-        classes[nets.numpy()] = found[: len(nets)].numpy()
-    return classes
+        return np.asarray(found[: len(nets)].cpu().numpy())
+
+    with full_float32(place):
+        return np.concatenate(list(chunker(place).run(range(len(mlp.nets)), classes)))
+
+
+def part_of(mlp: StackedMLP, nets: range, device: torch.device) -> StackedMLP:
+    """The networks ``nets``, numbers that follow each other, on ``device``."""
+    low, high = nets.start, nets.stop
+    return StackedMLP(
+        [w[low:high].to(device) for w in mlp.weights],
+        [b[low:high].to(device) for b in mlp.biases],
+        mlp.activation,
+        mlp.nets[low:high],
+    )
 
 
 def join(parts: Sequence[StackedMLP]) -> StackedMLP:
@@ -221,18 +250,21 @@ def join(parts: Sequence[StackedMLP]) -> StackedMLP:
 def forward_layers(mlp: StackedMLP, inputs: NDArray[np.float64]) -> Iterator[Tensor]:
     """Yield the activations x_l [n_nets, n_inputs, width] of the hidden layers l = 1 … L in turn.
 
-    All networks see the same ``inputs`` [n_inputs, input_dim]. One layer is held at a time; the
-    next is computed from it, so it must not be changed.
+    All networks see the same ``inputs`` [n_inputs, input_dim]. One layer is held at a time, where the parameters
+    are; the next is computed from it, so it must not be changed.
     """
     form = torch_form(mlp.activation)
     n_nets = len(mlp.nets)
-    dtype = mlp.weights[0].dtype
-    layer = torch.tensor(inputs, dtype=dtype).expand(n_nets, -1, -1)
+    dtype, device = mlp.weights[0].dtype, mlp.weights[0].device
+    size = CHUNK_NETS if device.type == "cpu" else n_nets
+    layer = torch.tensor(inputs, dtype=dtype, device=device).expand(n_nets, -1, -1)
     for weight, bias in zip(mlp.weights[:-1], mlp.biases[:-1]):
-        below, layer = layer, torch.empty(n_nets, layer.shape[1], weight.shape[1], dtype=dtype)
-        for nets, indices in chunks(range(n_nets)):
-            h = stack(*layer.shape[1:], like=layer)
-            torch.bmm(gather(below, indices), gather(weight, indices).mT, out=h)
+        below, layer = layer, weight.new_empty(n_nets, layer.shape[1], weight.shape[1])
+        for low in range(0, n_nets, size):
+            nets, indices = padded(range(n_nets)[low : low + size], device)
+            x = gather(below, indices)
+            h = stack(*layer.shape[1:], like=x)
+            torch.bmm(x, gather(weight, indices).mT, out=h)
             layer_activation(form, h, gather(bias, indices))()
             layer[nets] = h[: len(nets)]
         yield layer

@@ -10,7 +10,7 @@ h_l = W_l x_{l−1} + b_l, x_l = phi(h_l), W_ij ~ N(0, sigma_w²/N) or sigma_w �
   Orthogonal: h = sigma_w √N chol(K) Qᵀ + sigma_b z', Q an N × B frame with Haar distribution.
 * weights: the matrices themselves, many networks at once by batched products.
 
-All yield the same blocks of layers, so that memory does not grow with depth. Signals are carried as a
+gram and weights have a second form for GPUs (``device_samplers``). All yield the same blocks of layers, so that memory does not grow with depth. Signals are carried as a
 vector and a logarithm: with s = max(√q, 1e-15), phi(s z)/s stays exact when q underflows, so that an ordered network
 can be followed for any number of layers.
 """
@@ -19,11 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from quasicrit.errors import PropagationError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["LINEAR_SCALE", "SOURCES", "Layers", "Replicas", "Signals", "check_finite", "propagate", "reduced"]
 
@@ -106,30 +109,33 @@ def propagate(
     replicas: Sequence[Replicas],
     root_seed: int,
     units: bool = False,
+    device: str = "cpu",
 ) -> Iterator[Layers]:
     """Yield the activity of ``replicas`` in blocks of layers 1 … depth.
 
     source: "gaussian" (chain, one input), "tabulated" (the same law, ln m alone), "gram" or "weights". Inputs have mean x² = ``m0``; several inputs of one
     network are independent random directions. The numbers of a group depend on its key and size alone, not on the
-    groups beside it.
+    groups beside it. ``device``: where gram and weights compute (``resolve_device``); on CUDA the law is the same and the random numbers
+    are others.
 
     Raises PropagationError for an unknown source, for a signal that dies or overflows (which network, which layer), or for
-    what the table does not hold.
+    what the table does not hold; DeviceError for a device that is not there, or has too little memory.
     """
     if source not in SOURCES:
         raise PropagationError(f"source = {source!r} is no sampler; allowed are {', '.join(SOURCES)}")
     if source in ("gaussian", "tabulated") and inputs != 1:
         raise PropagationError(f"inputs = {inputs}, but the one-input chain carries one; use gram or weights")
+    gpu = None if device == "cpu" else _gpu(source, device)
     units_per_net = {"weights": width**2, "tabulated": 1}.get(source, width)
     per_layer = replicas[0].size * inputs * units_per_net
     span = _LONG_SPAN if source == "tabulated" else _SPAN
-    at_once = max(1, _PER_LAYER // per_layer)
+    # A GPU takes all groups at once, as far as its memory goes.
+    at_once = max(1, _PER_LAYER // per_layer) if gpu is None else len(replicas)
     samplers = []
     for low in range(0, len(replicas), at_once):
         batch = replicas[low : low + at_once]
-        samplers.append(
-            _sampler(source, Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed))
-        )
+        signals = Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed)
+        samplers.append(_sampler(source, signals, gpu))
     for first in range(1, depth + 1, span):
         count = min(span, depth + 1 - first)
         parts = [sampler.advance(first, count, units) for sampler in samplers]
@@ -146,7 +152,17 @@ def propagate(
 _REDUCED = ("log_m", "mean_abs", "active_fraction")
 
 
-def _sampler(source: str, signals: Signals) -> _Sampler:
+def _gpu(source: str, device: str) -> torch.device | None:
+    """The GPU that ``device`` means, None for the CPU."""
+    if source in ("gaussian", "tabulated"):
+        raise PropagationError(f"source: {source} runs on the CPU only; give device: cpu, or source: gram or weights")
+    from quasicrit.networks.device import resolve_device
+
+    place = resolve_device(device)
+    return None if place.type == "cpu" else place
+
+
+def _sampler(source: str, signals: Signals, gpu: torch.device | None) -> _Sampler:
     if source == "gaussian":
         from quasicrit.networks.chain import Chain
 
@@ -156,6 +172,10 @@ def _sampler(source: str, signals: Signals) -> _Sampler:
 
         return Tabulated(signals)
     # Only these load torch: the chain needs none, and its jobs start in a fraction of the time.
+    if gpu is not None:
+        from quasicrit.networks.device_samplers import DeviceSampler
+
+        return DeviceSampler(source, signals, gpu)
     from quasicrit.networks.matrices import Gram, Weights
 
     return Gram(signals) if source == "gram" else Weights(signals)

@@ -7,8 +7,10 @@ streamed to Parquet, one row group per batch, so that memory does not depend on 
 from __future__ import annotations
 
 import contextlib
+import copy
 import fnmatch
 import itertools
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from quasicrit.errors import QuasicritError, RecordingError
+from quasicrit.networks.device import Chunker, device_details, full_float32, model_device, short_of_memory
 from quasicrit.networks.inputs import Inputs, input_batches
 from quasicrit.networks.reductions import ActiveRule, Moments, quantiles, reductions
 from quasicrit.tables import SCHEMAS, TableWriter, provenance, recorded_schema
@@ -140,6 +143,8 @@ class Recorder:
         self._found: list[Tensor] = []
         self._calls: Counter[str] = Counter()
         self._size = 0
+        # Activations for ``on_units`` of a batch that may have to be repeated; None where it cannot.
+        self._waiting: list[tuple[int, int, NDArray[np.float32]]] | None = None
         self.layers: list[LayerCall] = []
         self.n_inputs = 0
         self.n_dead = 0
@@ -148,6 +153,11 @@ class Recorder:
     def columns(self) -> tuple[str, ...]:
         """Names of the reductions as columns of a table (quantile:0.5 is quantile_0.5)."""
         return self._names
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies, and its inputs belong."""
+        return model_device(self._model)
 
     @property
     def not_seen(self) -> tuple[UnseenOperation, ...]:
@@ -165,12 +175,13 @@ class Recorder:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_as_it_was(self._model))
             # Not torch.manual_seed, which reaches devices that take no part and are not forked.
-            device = model_device(self._model)
+            device = self.device
             stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
             torch.default_generator.manual_seed(self._seed)
             if device.type == "cuda":
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(self._seed)
+            stack.enter_context(full_float32(device))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
             stack.enter_context(_without_fast_path())
@@ -187,29 +198,31 @@ class Recorder:
         """Pass ``batch`` (inputs, …), on the model's device, through it: reductions (inputs, layers, ``columns``).
 
         Layers are in the order of their calls. Raises RecordingError if the model cannot take the batch or changes it, an activation is NaN or infinite, a layer's
-        output is not one floating tensor (inputs, …), or the layers are called in another order than before.
+        output is not one floating tensor (inputs, …), or the layers are called in another order than before. An error of torch
+        that a GPU's memory is short comes as it is: the recorder is then as before, and may be given smaller batches.
         """
         self._found, self._calls, self._size = [], Counter(), len(batch)
-        if batch.is_inference():
-            # Such tensors do not tell whether they were changed.
-            batch = batch.clone()
-        version = batch._version
-        self._run(batch)
-        if batch._version != version:
-            raise RecordingError(
-                "the model changes its input in place, so that a second forward pass would differ; give it inplace=False "
-                "in its first layers, or a clone of the input"
-            )
-        if not self._found:
-            raise RecordingError(
-                f"none of the chosen layers is called in a forward pass ({_few([name for name, _ in self._chosen])}); "
-                "choose others, or give the model as it is before torch.compile"
-            )
-        if len(self._found) < len(self.layers):
-            missing = self.layers[len(self._found)]
-            raise self._other_order(len(self._found), f"the end, where {missing.name} was before")
-        # The only transfer from the device: (layers, 3 + quantiles, inputs).
-        values = torch.stack([one.to(self._found[0].device) for one in self._found]).cpu().numpy()
+        with self._whole(batch):
+            if batch.is_inference():
+                # Such tensors do not tell whether they were changed.
+                batch = batch.clone()
+            version = batch._version
+            self._run(batch)
+            if batch._version != version:
+                raise RecordingError(
+                    "the model changes its input in place, so that a second forward pass would differ; give it inplace=False "
+                    "in its first layers, or a clone of the input"
+                )
+            if not self._found:
+                raise RecordingError(
+                    f"none of the chosen layers is called in a forward pass ({_few([name for name, _ in self._chosen])}); "
+                    "choose others, or give the model as it is before torch.compile"
+                )
+            if len(self._found) < len(self.layers):
+                missing = self.layers[len(self._found)]
+                raise self._other_order(len(self._found), f"the end, where {missing.name} was before")
+            # The only transfer from the device: (layers, 3 + quantiles, inputs).
+            values = torch.stack([one.to(self._found[0].device) for one in self._found]).cpu().numpy()
         self._check(values[:, 0])
         with np.errstate(divide="ignore"):
             log_m = np.log(values[:, 0])
@@ -218,6 +231,26 @@ class Recorder:
         made = {"log_m": log_m, "mean_abs": values[:, 1], "active_fraction": values[:, 2]}
         made.update({_column(level): values[:, 3 + index] for index, level in enumerate(self._levels)})
         return np.stack([made[name].T.astype(np.float32) for name in self._names], axis=2)
+
+    @contextlib.contextmanager
+    def _whole(self, batch: Tensor) -> Iterator[None]:
+        """On a GPU, a batch for which memory is short leaves no trace."""
+        if not _may_run_short(batch.device):
+            yield
+            return
+        before, first = copy.deepcopy(self._moments), self.n_inputs == 0
+        self._waiting = []
+        try:
+            yield
+        except RuntimeError as error:
+            if short_of_memory(error):
+                self._moments, self._found = before, []
+                if first:
+                    self.layers, self._unseen = [], None
+            raise
+        if self._on_units is not None:
+            for layer, number, units in self._waiting:
+                self._on_units(layer, number, units)
 
     def unit_moments(self) -> Iterator[tuple[int, int, NDArray[np.float64], NDArray[np.float64]]]:
         """Yield layer, n, and each unit's mean and variance (divisor n − 1) over all inputs so far.
@@ -249,6 +282,8 @@ class Recorder:
             # What a hook found, or a full disk: nothing that the inputs did.
             raise
         except Exception as error:
+            if short_of_memory(error):
+                raise
             raise RecordingError(
                 f"the model cannot take inputs of shape {_shape(batch.shape)} and type {batch.dtype}: "
                 f"{type(error).__name__}: {_first_line(error)}"
@@ -308,7 +343,11 @@ class Recorder:
         self._found.append(found)
         if self._on_units is not None:
             # A copy: the next layer may work in place.
-            self._on_units(index + 1, self.n_inputs, x.to("cpu", torch.float32, copy=True).numpy())
+            units = x.to("cpu", torch.float32, copy=True).numpy()
+            if self._waiting is None:
+                self._on_units(index + 1, self.n_inputs, units)
+            else:
+                self._waiting.append((index + 1, self.n_inputs, units))
 
     def _other_order(self, index: int, what: str) -> RecordingError:
         return RecordingError(
@@ -355,7 +394,8 @@ def record(
     ``progress`` is called with the number of inputs done. A file's provenance lists the layers and what is not seen.
 
     The rows of an input follow each other, so ``quasicrit detect out --trajectory net,input --threshold median`` takes the
-    file. Raises RecordingError as those do, and TableError for inputs; then no file is left.
+    file. Where a GPU's memory is short, batches are halved. Raises RecordingError as those do, TableError for inputs, and DeviceError
+    for a GPU that holds no single input; then no file is left.
     """
     _check_model(model)
     _check_paths(out, moments, units, inputs)
@@ -366,7 +406,7 @@ def record(
         home = model_device(model)
         keep_units = None
         writers = []
-        details = provenance(made_by="quasicrit record", net=net, seed=seed, device=str(home))
+        details = provenance(made_by="quasicrit record", net=net, seed=seed, **device_details(home))
         if units is not None:
             keeper = stack.enter_context(TableWriter(units, SCHEMAS["recorded_units"], details))
             writers.append(keeper)
@@ -385,22 +425,24 @@ def record(
         )
         writer = stack.enter_context(TableWriter(out, recorded_schema(recorder.columns), details))
         writers.append(writer)
+        # Batches go whole, as they are given, but for a GPU that holds less.
+        pieces = Chunker(sys.maxsize, "input")
         # Inside: an iterable of batches may draw random numbers.
         stack.enter_context(recorder)
         for batch in input_batches(inputs, shape=shape, batch_size=batch_size, dtype=_model_dtype(model)):
-            first = recorder.n_inputs
-            values = recorder.measure(batch.to(home))
-            n, n_layers, _ = values.shape
-            writer.write(
-                {
-                    "net": np.full(n * n_layers, net, np.int32),
-                    "input": np.repeat(np.arange(first, first + n, dtype=np.int32), n_layers),
-                    "layer": np.tile(np.arange(1, n_layers + 1, dtype=np.int32), n),
-                    **{name: values[:, :, index].ravel() for index, name in enumerate(recorder.columns)},
-                }
-            )
-            if progress is not None:
-                progress(recorder.n_inputs)
+            for values in pieces.run(batch, lambda piece: recorder.measure(piece.to(home))):
+                n, n_layers, _ = values.shape
+                first = recorder.n_inputs - n
+                writer.write(
+                    {
+                        "net": np.full(n * n_layers, net, np.int32),
+                        "input": np.repeat(np.arange(first, first + n, dtype=np.int32), n_layers),
+                        "layer": np.tile(np.arange(1, n_layers + 1, dtype=np.int32), n),
+                        **{name: values[:, :, index].ravel() for index, name in enumerate(recorder.columns)},
+                    }
+                )
+                if progress is not None:
+                    progress(recorder.n_inputs)
         listed = {
             "layers": [asdict(call) for call in recorder.layers],
             "not_seen": [asdict(entry) for entry in recorder.not_seen],
@@ -505,12 +547,6 @@ class _Unseen(TorchFunctionMode):
 # The model and its layers ----------------------------------------------------------------------------------
 
 
-def model_device(model: nn.Module) -> torch.device:
-    """Where inputs to ``model`` go: the device of its first parameter or buffer, or the CPU."""
-    first = next(itertools.chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def _model_dtype(model: nn.Module) -> torch.dtype:
     floating = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
     return next(floating, torch.get_default_dtype())
@@ -546,6 +582,11 @@ def _check_paths(out: Path | str, moments: Path | str | None, units: Path | str 
                 f"{name} = {str(path)!r} is the file of the {taken[Path(path).resolve()]} too; give another name"
             )
         taken[Path(path).resolve()] = name
+
+
+def _may_run_short(device: torch.device) -> bool:
+    """Whether torch says that this device's memory is short, and goes on."""
+    return device.type == "cuda"
 
 
 @contextlib.contextmanager

@@ -26,16 +26,17 @@ from torch import Tensor
 from quasicrit.errors import PropagationError, TableError
 from quasicrit.networks.activations import TorchForm, torch_form
 from quasicrit.networks.datasets import ImageData
+from quasicrit.networks.device import Chunker, full_float32, resolve_device
 from quasicrit.networks.kernels import layer_activation, layer_gradient
 from quasicrit.networks.mlp import (
-    CHUNK_NETS,
     NetSpec,
     StackedMLP,
     affine,
-    chunks,
+    chunker,
     gather,
     load_tensors,
     outputs,
+    padded,
     save_tensors,
     stack,
 )
@@ -167,7 +168,12 @@ def train(
     parameters and see the same batches. ``evaluate``: steps after which the accuracy on the test images is taken, besides 0
     and ``steps``; ``observe`` is called after each of them, with its number, when ``mlp`` is as it is then. ``checkpoint``: a file that is written on the way, from which the same call goes on, and removed at the end.
 
-    Raises PropagationError if steps, rates or batch_size are impossible, or the data do not fit the networks.
+    ``device`` (``resolve_device``): where the networks are trained, in chunks; parameters and batches are the same on each, and so are the
+    numbers within rounding, for as long as training does not amplify it. ``mlp`` stays where it is, on the CPU. A GPU keeps
+    denormal numbers, which are zero here, so that a network whose signal vanishes may be called dead some steps later.
+
+    Raises PropagationError if steps, rates or batch_size are impossible, or the data do not fit the networks; DeviceError for a device
+    that is not there, or has too little memory.
     """
     n_samples, input_dim = data.train_x.shape
     n_nets = len(mlp.nets)
@@ -184,8 +190,9 @@ def train(
     rates = np.broadcast_to(np.asarray(learning_rate, np.float64), (n_nets,))
     if not (np.isfinite(rates).all() and (rates > 0).all()):
         raise PropagationError("every learning rate must be a finite number above 0.")
+    place = resolve_device(device)
     marks = tuple(sorted({0, steps, *(int(step) for step in evaluate if 0 <= step <= steps)}))
-    tools = _Tools(data, torch_form(mlp.activation), mlp.weights[0].dtype, torch.device(device))
+    tools = _Tools(data, torch_form(mlp.activation), mlp.weights[0].dtype, place, chunker(place))
     parameters = [*mlp.weights, *mlp.biases]
     state = _State(
         mlp,
@@ -198,11 +205,11 @@ def train(
     key = ""
     if checkpoint is not None:
         # Of the untouched parameters, so that a checkpoint of other networks, data or settings is not taken up.
-        key = _key(mlp, data, [steps, rates.tolist(), batch_size, root_seed, asdict(optimiser), marks, device])
+        key = _key(mlp, data, [steps, rates.tolist(), batch_size, root_seed, asdict(optimiser), marks, place.type])
         _resume(checkpoint, key, state)
     ends = sorted({*marks[1:], *range(_ROUND, steps, _ROUND)})
     saved = time.monotonic()
-    with _flushed_denormals():
+    with _flushed_denormals(), full_float32(place):
         if state.step == 0:
             _evaluate(state, tools, list(range(n_nets)), 0)
             if observe is not None:
@@ -211,8 +218,7 @@ def train(
             if end <= state.step:
                 continue
             alive = [index for index, fate in enumerate(state.fate) if fate == "trained"]
-            for kept, indices in chunks(alive):
-                _round(state, tools, kept, indices, end, rates, batch_size, root_seed, optimiser, steps)
+            _round(state, tools, alive, end, rates, batch_size, root_seed, optimiser, steps)
             state.step = end
             if end in marks:
                 alive = [index for index, fate in enumerate(state.fate) if fate == "trained"]
@@ -260,12 +266,13 @@ def _resume(checkpoint: Path, key: str, state: _State) -> None:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What every round needs: the data as tensors on the device, the activation."""
+    """What every round needs: the data as tensors on the device, the activation, and how many networks go at once."""
 
     data: ImageData
     form: TorchForm
     dtype: torch.dtype
     device: torch.device
+    chunker: Chunker
     train_x: Tensor = field(init=False)
     train_y: Tensor = field(init=False)
     test_x: Tensor = field(init=False)
@@ -280,25 +287,30 @@ class _Tools:
 
 def _evaluate(state: _State, tools: _Tools, nets: Sequence[int], column: int) -> None:
     """Accuracy of ``nets`` on the test images; a network whose outputs are not finite has diverged."""
-    test_x = tools.test_x.expand(CHUNK_NETS, -1, -1)
-    for kept, indices in chunks(nets):
+
+    def judge(chunk: Sequence[int]) -> tuple[Tensor, Tensor]:
+        _, indices = padded(chunk, tools.device)
         weights, biases = (
             [gather(p, indices, tools.device) for p in stacked] for stacked in (state.mlp.weights, state.mlp.biases)
         )
-        made = outputs(test_x, weights, biases, tools.form)
+        made = outputs(tools.test_x.expand(len(indices), -1, -1), weights, biases, tools.form)
         finite = made.isfinite()
         right = (made.argmax(2) == tools.test_y) & finite.all(2)
-        state.accuracy[kept, column] = right.double().mean(1)[: len(kept)].cpu()
-        for index, good in zip(kept.tolist(), finite.flatten(1).all(1).tolist()):
-            if not good and column:
+        return right.double().mean(1)[: len(chunk)].cpu(), finite.flatten(1).all(1)[: len(chunk)].cpu()
+
+    done = 0
+    for accuracy, good in tools.chunker.run(nets, judge):
+        for index, share, fine in zip(nets[done : done + len(good)], accuracy, good.tolist()):
+            state.accuracy[index, column] = share
+            if not fine and column:
                 state.fate[index] = "diverged"
+        done += len(good)
 
 
 def _round(
     state: _State,
     tools: _Tools,
-    kept: Tensor,
-    indices: Tensor,
+    nets: Sequence[int],
     end: int,
     rates: NDArray[np.float64],
     batch_size: int,
@@ -306,32 +318,37 @@ def _round(
     optimiser: Optimiser,
     steps: int,
 ) -> None:
-    """Take one chunk from the state's step to ``end``, and see which networks are to leave."""
+    """Take networks from the state's step to ``end``, chunk by chunk, and see which are to leave."""
     mlp, start = state.mlp, state.step
-    weights, biases = ([gather(p, indices, tools.device) for p in stacked] for stacked in (mlp.weights, mlp.biases))
-    buffers = [[gather(p, indices, tools.device) for p in arrays] for arrays in state.buffers]
-    orders = [
-        batch_order(
-            mlp.nets[index], n_samples=len(tools.train_y), batch_size=batch_size, steps=steps, root_seed=root_seed
-        )[start:end]
-        for index in indices.tolist()
-    ]
-    order = torch.from_numpy(np.stack(orders, axis=1)).to(tools.device)
-    rate = torch.as_tensor(rates[indices.numpy()], dtype=tools.dtype, device=tools.device).view(-1, 1, 1)
-    losses, silent = _descend(weights, biases, buffers, tools, order, rate, optimiser, start)
-    for stacked, chunk in zip(
-        [*mlp.weights, *mlp.biases, *(p for arrays in state.buffers for p in arrays)],
-        [*weights, *biases, *(p for arrays in buffers for p in arrays)],
-    ):
-        stacked[kept] = chunk[: len(kept)].cpu()
-    state.losses[kept, start:end] = losses[: len(kept)].cpu()
-    for row, index in enumerate(kept.tolist()):
-        bad = torch.nonzero(~losses[row].isfinite())
-        if len(bad):
-            state.fate[index], state.stopped[index] = "diverged", start + int(bad[0])
-            state.losses[index, state.stopped[index] :] = torch.nan
-        elif silent[row]:
-            state.fate[index], state.stopped[index] = "dead", end
+
+    def advance(chunk: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+        """One chunk with its parameters and buffers, losses, and which networks are silent; the state is left alone."""
+        kept, indices = padded(chunk, tools.device)
+        weights, biases = ([gather(p, indices, tools.device) for p in stacked] for stacked in (mlp.weights, mlp.biases))
+        buffers = [[gather(p, indices, tools.device) for p in arrays] for arrays in state.buffers]
+        orders = [
+            batch_order(
+                mlp.nets[index], n_samples=len(tools.train_y), batch_size=batch_size, steps=steps, root_seed=root_seed
+            )[start:end]
+            for index in indices.tolist()
+        ]
+        order = torch.from_numpy(np.stack(orders, axis=1)).to(tools.device)
+        rate = torch.as_tensor(rates[indices.numpy()], dtype=tools.dtype, device=tools.device).view(-1, 1, 1)
+        losses, silent = _descend(weights, biases, buffers, tools, order, rate, optimiser, start)
+        arrays = [*weights, *biases, *(p for moments in buffers for p in moments)]
+        return kept, [array[: len(kept)].cpu() for array in arrays], losses[: len(kept)].cpu(), silent.cpu()
+
+    for kept, arrays, losses, silent in tools.chunker.run(nets, advance):
+        for stacked, array in zip([*mlp.weights, *mlp.biases, *(p for held in state.buffers for p in held)], arrays):
+            stacked[kept] = array
+        state.losses[kept, start:end] = losses
+        for row, index in enumerate(kept.tolist()):
+            bad = torch.nonzero(~losses[row].isfinite())
+            if len(bad):
+                state.fate[index], state.stopped[index] = "diverged", start + int(bad[0])
+                state.losses[index, state.stopped[index] :] = torch.nan
+            elif silent[row]:
+                state.fate[index], state.stopped[index] = "dead", end
 
 
 def _descend(
@@ -349,7 +366,7 @@ def _descend(
     With delta_l = ∂loss/∂h_l: ∂loss/∂W_l = delta_lᵀ x_{l−1}, ∂loss/∂b_l = Σ_batch delta_l and
     delta_{l−1} = (delta_l W_l) · phi'(h_{l−1}). All are linear in the last delta, so that SGD multiplies that by the rate.
     """
-    steps, _, batch = order.shape
+    steps, nets, batch = order.shape
     form, like, count = tools.form, weights[0], len(weights)
     activations = [stack(batch, weight.shape[2], like=like) for weight in weights]
     saved = activations
@@ -368,8 +385,8 @@ def _descend(
     ]
     into_layer = [layer_gradient(form, delta, x, sums[0]) for delta, x in zip(deltas, saved[1:])]
     update = _UPDATES[optimiser.name](weights, biases, buffers, deltas, totals, activations, rate, optimiser, done)
-    losses = torch.empty(CHUNK_NETS, steps, dtype=torch.float64, device=like.device)
-    minus_one = torch.full((CHUNK_NETS, batch, 1), -1.0, dtype=like.dtype, device=like.device)
+    losses = torch.empty(nets, steps, dtype=torch.float64, device=like.device)
+    minus_one = torch.full((nets, batch, 1), -1.0, dtype=like.dtype, device=like.device)
     for step in range(steps):
         chosen = order[step].flatten()
         activations[0].copy_(tools.train_x.index_select(0, chosen).view_as(activations[0]))
@@ -379,7 +396,7 @@ def _descend(
                 torch.add(h, bias_row, out=h_saved)
             activate()
         affine(activations[-1], weights[-1], biases[-1], readout)
-        target = tools.train_y.index_select(0, chosen).view(CHUNK_NETS, batch, 1)
+        target = tools.train_y.index_select(0, chosen).view(nets, batch, 1)
         log_p = torch.log_softmax(readout, 2)
         losses[:, step] = -log_p.gather(2, target).flatten(1).mean(1)
         torch.exp(log_p, out=last).scatter_add_(2, target, minus_one).div_(batch)

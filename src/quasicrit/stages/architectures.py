@@ -26,6 +26,7 @@ from quasicrit.networks import (
     to_images,
     train_plainly,
 )
+from quasicrit.networks.device import Chunker, resolve_device
 from quasicrit.rng import generator
 from quasicrit.stages.diverged import diverged
 from quasicrit.tables import SCHEMAS, TableWriter, write_table
@@ -77,12 +78,14 @@ def train_architecture(
     learning: Path | str,
     seed: int,
     details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Initialise every network of an entry, set its norms to the training data, and train a copy of it if that is asked for.
 
     ``params``: an entry of ``config.architecture_params``; ``data``: folder and digests of the task's files.
     """
     x, y, test_x, test_y, classes = _images(params, data, seed)
+    place = resolve_device(device)
     names = networks_of(params, classes)
     rows: list[dict[str, Any]] = []
     initial, trained = [], []
@@ -93,21 +96,21 @@ def train_architecture(
             sigma_w = critical_sigma_w(params["family"], options[label], params["sigma_b"])
         rng = generator(seed, "architecture", label, net)
         initialise_network(model, params["init"], sigma_w, params["sigma_b"], rng)
-        calibrate_norms(model, x[:_CALIBRATION])
-        initial.append(model)
-        if not params["trained"]:
+        calibrate_norms(model.to(place), x[:_CALIBRATION])
+        learner = copy.deepcopy(model) if params["trained"] else None
+        initial.append(model.to("cpu"))
+        if learner is None:
             continue
-        learner = copy.deepcopy(model)
         history = train_plainly(
             learner, x, y, rng=generator(seed, "architecture-order", label, net), **params["training"]
         )
         # Running means lag behind weights that have just moved; the initial network has its norms set in the same way.
         calibrate_norms(learner, x[:_CALIBRATION])
-        trained.append(learner)
         row = {"member": label, "net": net, "test_accuracy": None, "diverged": history.diverged}
         rows += [{**row, "step": step, "train_loss": float(loss)} for step, loss in enumerate(history.losses)]
         reached = None if history.diverged else accuracy(learner, test_x, test_y)
         rows.append({**row, "step": len(history.losses), "train_loss": None, "test_accuracy": reached})
+        trained.append(learner.to("cpu"))
     save_states(states, {"initial": initial, "trained": trained})
     write_table(learning, SCHEMAS["architecture_learning"], rows, details)
 
@@ -121,6 +124,7 @@ def record_architecture(
     units: Path | str,
     seed: int,
     details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Record the networks of an entry on the same test samples: layers for definition C, units of one stream for B.
 
@@ -128,6 +132,7 @@ def record_architecture(
     permuted within each tensor, the norms set anew.
     """
     x, _, test_x, _, classes = _images(params, data, seed)
+    place = resolve_device(device)
     family = FAMILIES[params["family"]]
     stream = family.stream.format(stage=params["stage"])
     wanted = params["inputs"]
@@ -135,15 +140,15 @@ def record_architecture(
         TableWriter(activity, SCHEMAS["layer_activity"], details) as layer_writer,
         TableWriter(units, SCHEMAS["unit_stream"], details) as unit_writer,
     ):
-        for state, label, net, model in _states(params, states, diverged(learning), x, classes, seed):
+        for state, label, net, model in _states(params, states, diverged(learning), x, classes, seed, place):
             names = {"member": label, "state": state, "net": net}
             if "C" in wanted:
                 present = {type(module).__name__ for module in model.modules()}
                 types = ",".join(kind for kind in family.layers.split(",") if kind in present)
                 with Recorder(model, types=types, reduce=["mean_abs"]) as recorder:
-                    for first, batch in _batches(test_x[: wanted["C"]]):
-                        values = recorder.measure(batch)[:, :, 0]
-                        layer_writer.write(names | _rows(first, *values.shape) | {"mean_abs": values.ravel()})
+                    for values in _measured(recorder, test_x[: wanted["C"]]):
+                        rows = _rows(recorder.n_inputs - len(values), *values.shape[:2])
+                        layer_writer.write(names | rows | {"mean_abs": values.ravel()})
             if "B" in wanted:
                 for first, held in _stream(model, stream, test_x[: wanted["B"]]):
                     rows = _rows(first, len(held[0]), len(held))
@@ -155,15 +160,14 @@ def _stream(model: nn.Module, layers: str, x: Tensor) -> Iterator[tuple[int, lis
     """First input and the activations (inputs, units) of each layer of the stream, batch by batch."""
     held: list[np.ndarray] = []
     with Recorder(model, layers=layers, on_units=lambda layer, first, units: held.append(units)) as recorder:
-        for first, batch in _batches(x):
+        for values in _measured(recorder, x):
+            yield recorder.n_inputs - len(values), list(held)
             held.clear()
-            recorder.measure(batch)
-            yield first, held
 
 
-def _batches(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    for first in range(0, len(x), _BATCH):
-        yield first, x[first : first + _BATCH].clone()
+def _measured(recorder: Recorder, x: Tensor) -> Iterator[np.ndarray]:
+    """What ``recorder`` measures of ``x``, batch by batch, in smaller ones where the memory of the model's device is short."""
+    return Chunker(_BATCH, "input").run(x, lambda batch: recorder.measure(batch.to(recorder.device, copy=True)))
 
 
 def _rows(first: int, inputs: int, layers: int) -> dict[str, Any]:
@@ -175,18 +179,25 @@ def _rows(first: int, inputs: int, layers: int) -> dict[str, Any]:
 
 
 def _states(
-    params: Mapping[str, Any], states: Path | str, left: set[tuple[str, int]], x: Tensor, classes: int, seed: int
+    params: Mapping[str, Any],
+    states: Path | str,
+    left: set[tuple[str, int]],
+    x: Tensor,
+    classes: int,
+    seed: int,
+    place: torch.device,
 ) -> Iterator[tuple[str, str, int, nn.Module]]:
-    """(state, label, net, model) of every network in every state that is recorded."""
+    """(state, label, net, model on ``place``) of every network in every state that is recorded."""
     for state in ("initial", "trained") if params["trained"] else ("initial",):
         names = networks_of(params, classes)
         load_states(states, state, [model for _, _, model in names])
         for label, net, model in names:
             if state == "trained" and (label, net) in left:
                 continue
-            model.eval()
+            model.to(place).eval()
             yield state, label, net, model
             if state == "trained" and params["nulls"]:
                 shuffle_weights(model, generator(seed, "architecture-shuffle", label, net))
                 calibrate_norms(model, x[:_CALIBRATION])
                 yield "shuffled", label, net, model
+            model.to("cpu")

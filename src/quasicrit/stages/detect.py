@@ -23,7 +23,7 @@ from quasicrit.avalanches import (
 )
 from quasicrit.errors import TableError
 from quasicrit.points import Block, Point, look_lengths, protocol_of
-from quasicrit.tables import SCHEMAS, TableWriter, constant_text, row_groups
+from quasicrit.tables import SCHEMAS, TableWriter, constant_text, device_of, read_provenance, row_groups
 
 __all__ = ["detect_block", "read_activity"]
 
@@ -49,6 +49,8 @@ def detect_block(
     The moments are taken over the first L, L/2, L/4 … layers, each looked at as if the network ended there.
     """
     parts = Block.parts_from(params)
+    # These tables are joined with those of other blocks: whose signals were made elsewhere is then seen.
+    details = {**details, "signals_device": device_of(read_provenance(activity))}
     y = read_activity(activity, parts, group_size)
     row = 0
     with (

@@ -41,6 +41,7 @@ def compare_initialisations(
     advice: Path | str,
     seed: int,
     details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Tune each method's learning rate on a fifth of the training samples, then train fresh seeds of all and test them.
 
@@ -57,8 +58,8 @@ def compare_initialisations(
     ) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies and last losses [methods, seeds] of the split's test part, whose rows are written down."""
         mlp = _draw(split, [method for method, _ in chosen], seeds, params, seed)
-        history = _train(mlp, split, [rate for _, rate in chosen for _ in seeds], params, seed)
-        right = predict(mlp, split.test_x) == split.test_y
+        history = _train(mlp, split, [rate for _, rate in chosen for _ in seeds], params, seed, device)
+        right = predict(mlp, split.test_x, device) == split.test_y
         last = history.losses[:, -1]
         names = [(method.name, rate, s) for method, rate in chosen for s in seeds]
         for (name, rate, s), hits, loss, fate in zip(names, right, last, history.fate, strict=True):
@@ -145,7 +146,7 @@ def _draw(
 
 
 def _train(
-    mlp: StackedMLP, split: ImageData, rates: Sequence[float], params: Mapping[str, Any], seed: int
+    mlp: StackedMLP, split: ImageData, rates: Sequence[float], params: Mapping[str, Any], seed: int, device: str
 ) -> TrainingHistory:
     return train(
         mlp,
@@ -155,6 +156,7 @@ def _train(
         batch_size=min(params["batch_size"], len(split.train_y)),
         root_seed=seed,
         optimiser=Optimiser(params["optimiser"]),
+        device=device,
     )
 
 

@@ -22,6 +22,7 @@ __all__ = ["job"]
 def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Run the body of a job; yields the provenance that its tables carry.
 
+    ``params`` may hold ``device``, cpu or cuda, where the body computes; without it, it does on the CPU.
     An error that the user can mend ends the job with exit code 2 and one sentence on standard error and in ``log``;
     any other error is a bug and shows its traceback.
     """
@@ -29,14 +30,13 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     text = json.dumps(params, sort_keys=True, default=str)
-    details = provenance(
-        config=hashlib.sha256(text.encode()).hexdigest()[:16],
-        fingerprint=params.get("fingerprint", ""),
-        seed=params.get("seed"),
-        device="cpu",
-    )
     try:
-        yield details
+        yield provenance(
+            config=hashlib.sha256(text.encode()).hexdigest()[:16],
+            fingerprint=params.get("fingerprint", ""),
+            seed=params.get("seed"),
+            **_device(params.get("device", "cpu")),
+        )
     except QuasicritError as error:
         path.write_text(f"{error}\n", encoding="utf-8")
         print(f"{error}", file=sys.stderr)
@@ -50,3 +50,11 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         raise
     path.write_text(f"done in {time.monotonic() - start:.1f} s\n", encoding="utf-8")
+
+
+def _device(name: str) -> dict[str, str]:
+    if name == "cpu":
+        return {"device": "cpu"}  # without torch, which half of all jobs never load
+    from quasicrit.networks.device import device_details, resolve_device
+
+    return device_details(resolve_device(name))

@@ -31,6 +31,8 @@ from quasicrit.networks import (
     load_task,
     train,
 )
+from quasicrit.networks.device import Chunker, resolve_device
+from quasicrit.networks.mlp import part_of
 from quasicrit.rng import generator
 from quasicrit.tables import SCHEMAS, write_table
 from quasicrit.theory import xi_c
@@ -74,7 +76,12 @@ def _run_cells(params: Mapping[str, Any], learning_rate: float) -> dict[str, Any
 
 
 def learn_plane(
-    params: Mapping[str, Any], data: Mapping[str, Any], learned: Path | str, seed: int, details: Mapping[str, Any]
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    learned: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Train the points of one block at each learning rate; the same initial networks and batches at every rate.
 
@@ -94,6 +101,7 @@ def learn_plane(
             root_seed=seed,
             optimiser=Optimiser(params["optimiser"]),
             checkpoint=Path(learned).with_suffix(f".{rate:g}.checkpoint"),
+            device=device,
         )
         for net, accuracy, speed, fate in zip(
             mlp.nets, history.accuracy[:, -1], _speed(history, task.n_classes), history.fate, strict=True
@@ -156,7 +164,12 @@ def predict_learning(
 
 
 def follow_training(
-    params: Mapping[str, Any], data: Mapping[str, Any], followed: Path | str, seed: int, details: Mapping[str, Any]
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    followed: Path | str,
+    seed: int,
+    details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Where networks stand at some steps of their training: effective scales, susceptibility, Jacobian, xi_c, excursions.
 
@@ -167,6 +180,8 @@ def follow_training(
     mlp = _networks(task, points, params["width"], params["depth"], params["seeds"], seed)
     images = task.test_x[: params["images"]]
     rows: list[dict[str, Any]] = []
+    place = resolve_device(device)
+    states = Chunker(len(mlp.nets), "network")
 
     def keep(step: int, quantity: str, values: np.ndarray) -> None:
         rows.extend(
@@ -185,8 +200,9 @@ def follow_training(
         )
 
     def observe(step: int) -> None:
-        for quantity, values in _state(mlp, images):
-            keep(step, quantity, values)
+        found = list(states.run(range(len(mlp.nets)), lambda nets: dict(_state(part_of(mlp, nets, place), images))))
+        for quantity in found[0]:
+            keep(step, quantity, np.concatenate([part[quantity] for part in found]))
 
     history = train(
         mlp,
@@ -197,6 +213,7 @@ def follow_training(
         root_seed=seed,
         evaluate=params["marks"],
         observe=observe,
+        device=device,
     )
     for column, step in enumerate(history.accuracy_steps):
         keep(step, "test accuracy", history.accuracy[:, column])
@@ -218,16 +235,16 @@ def _state(mlp: StackedMLP, images: np.ndarray) -> Iterator[tuple[str, np.ndarra
     """
     nets = len(mlp.nets)
     hidden = torch.stack(mlp.weights[1:-1]).double()
-    sigma_w = (hidden.var(dim=(0, 2, 3), correction=0) * hidden.shape[3]).sqrt().numpy()
-    sigma_b = torch.stack(mlp.biases[:-1]).double().square().mean(dim=(0, 2)).sqrt().numpy()
-    layers = np.stack([x.numpy() for x in forward_layers(_scaled(mlp, 1.0), images)])
+    sigma_w = (hidden.var(dim=(0, 2, 3), correction=0) * hidden.shape[3]).sqrt().cpu().numpy()
+    sigma_b = torch.stack(mlp.biases[:-1]).double().square().mean(dim=(0, 2)).sqrt().cpu().numpy()
+    layers = np.stack([x.cpu().numpy() for x in forward_layers(_scaled(mlp, 1.0), images)])
     m = (layers**2).mean(3)
     step = 5e-3
-    up, down = (list(forward_layers(_scaled(mlp, 1.0 + s), images))[-1].numpy() for s in (step, -step))
+    up, down = (list(forward_layers(_scaled(mlp, 1.0 + s), images))[-1].cpu().numpy() for s in (step, -step))
     start = np.array([net.sigma_w for net in mlp.nets])
     chi = ((up**2).mean((1, 2)) - (down**2).mean((1, 2))) / (2.0 * step) / start
     small = 1e-5 * generator(0, "perturbation").standard_normal(images.shape)
-    apart = np.stack([x.numpy() for x in forward_layers(_scaled(mlp, 1.0), images + small)]) - layers
+    apart = np.stack([x.cpu().numpy() for x in forward_layers(_scaled(mlp, 1.0), images + small)]) - layers
     with np.errstate(divide="ignore", invalid="ignore"):
         growth = np.log((apart**2).sum(3))
         log_jacobian = ((growth[-1] - growth[0]) / (len(layers) - 1)).mean(1)

@@ -40,6 +40,7 @@ __all__ = [
     "SAVED",
     "Job",
     "Model",
+    "on_gpu",
     "plan_jobs",
     "request_memory",
     "request_minutes",
@@ -133,6 +134,19 @@ _CALIBRATION, _TESTED, _BATCH = 512, 360, 64
 _MB = 1e6
 
 
+#: Stages that compute on a GPU in a run with device: cuda, and from which sources (empty: all).
+_ON_GPU: Mapping[str, tuple[str, ...]] = {
+    "propagate_signals": ("gram", "weights"),
+    "record_units": ("gram", "weights"),
+    "train_networks": (),
+    "record_networks": (),
+    "learn_plane": (),
+    "follow_training": (),
+    "compare_initialisations": (),
+    "train_architecture": (),
+    "record_architecture": (),
+}
+
 #: Where a run writes its configuration, in its results folder.
 SAVED = "config.json"
 
@@ -146,6 +160,11 @@ class Job:
     seconds: float
     memory_mb: float
     disk_mb: float = 0.01
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether it computes on a GPU where the run's device is one."""
+        return on_gpu(self.stage, (self.name.split("/")[1:] or [""])[0])
 
 
 def plan_jobs(config: Config) -> list[Job]:
@@ -161,6 +180,12 @@ def plan_jobs(config: Config) -> list[Job]:
         *(_constant("draw_figure", f"draw_figure/{name}", disk=0.8) for name in FIGURE_TABLES),
         *_fetched(config),
     ]
+
+
+def on_gpu(stage: str, source: str = "") -> bool:
+    """Whether the jobs of a stage, for a ``source`` of signals where it has several, have a form for GPUs."""
+    sources = _ON_GPU.get(stage)
+    return sources is not None and (not sources or source in sources)
 
 
 def request_memory(job: Job) -> int:

@@ -18,15 +18,20 @@ __all__ = ["propagate_block", "record_units", "write_layers"]
 
 
 def propagate_block(
-    params: Mapping[str, Any], output: Path | str, seed: int, group_size: int, details: Mapping[str, Any]
+    params: Mapping[str, Any],
+    output: Path | str,
+    seed: int,
+    group_size: int,
+    details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Propagate every network of a block and write its activity table.
 
     A row group is one block of layers of all networks; its rows run over (point, network, input, layer).
-    Raises PropagationError for a signal that dies or overflows.
+    ``device``: of sources gram and weights. Raises PropagationError for a signal that dies or overflows.
     """
     parts = Block.parts_from(params)
-    write_layers(output, parts, group_size, _signals(parts, seed, group_size, units=False), details)
+    write_layers(output, parts, group_size, _signals(parts, seed, group_size, False, device), details)
 
 
 def write_layers(
@@ -45,7 +50,12 @@ def write_layers(
 
 
 def record_units(
-    params: Mapping[str, Any], output: Path | str, seed: int, group_size: int, details: Mapping[str, Any]
+    params: Mapping[str, Any],
+    output: Path | str,
+    seed: int,
+    group_size: int,
+    details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Propagate a block again, from the same generators, and write the activations of every unit.
 
@@ -54,7 +64,7 @@ def record_units(
     parts = Block.parts_from(params)
     schema = activations_schema(parts[0][0].width)
     with TableWriter(output, schema, details) as writer:
-        for layers in _signals(parts, seed, group_size, units=True):
+        for layers in _signals(parts, seed, group_size, True, device):
             if layers.units is None:
                 raise ValueError("the sampler gave no units")
             for row, (point, net) in enumerate(_networks(parts, group_size)):
@@ -126,7 +136,9 @@ class _RowColumns:
         )
 
 
-def _signals(parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int, units: bool) -> Iterator[Layers]:
+def _signals(
+    parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int, units: bool, device: str
+) -> Iterator[Layers]:
     """Blocks of layers of the kept networks of all parts, in their order.
 
     Points of one block share width, depth and source; those that differ in activation, init, inputs or m0 are
@@ -159,7 +171,9 @@ def _signals(parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: i
         begin = len(runs[-1][1]) * group_size
         runs[-1][1].extend(replicas)
         runs[-1][2].append(slice(begin, begin + kept))
-    made = [propagate(**start, replicas=groups, root_seed=seed, units=units) for start, groups, _ in runs]
+    made = [
+        propagate(**start, replicas=groups, root_seed=seed, units=units, device=device) for start, groups, _ in runs
+    ]
     for blocks in zip(*made, strict=True):
         yield _join(list(blocks), [slices for _, _, slices in runs])
 

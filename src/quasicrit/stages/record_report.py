@@ -7,13 +7,14 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from quasicrit.errors import RecordingError
 from quasicrit.networks import record
+from quasicrit.networks.device import resolve_device
 from quasicrit.stages.user_table import answer
 
 __all__ = ["record_report"]
@@ -33,7 +34,7 @@ def record_report(
     units: str | None = None,
     batch_size: int = 64,
     net: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Import and make the model that ``model`` (MODULE:FACTORY) names, record it (``networks.record``), and say what was recorded.
@@ -41,13 +42,11 @@ def record_report(
     MODULE is imported with the current directory on the path; FACTORY is a function without arguments that returns a module,
     or a module. Its random numbers start from ``seed``. ``weights``: a safetensors file that must fit the model exactly.
 
-    Raises RecordingError where this fails, and as ``networks.record``.
+    ``device``: as for ``resolve_device``.
+
+    Raises RecordingError where this fails, DeviceError for a device that is not there, and as ``networks.record``.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RecordingError(
-            "device = cuda: there is no CUDA device that this build of torch can use; give cpu or auto"
-        )
-    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    place = resolve_device(device)
     sizes = _sizes(shape)
     with _current_directory(), _progress() as progress:
         with torch.random.fork_rng([]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from quasicrit.errors import ConfigError
 from quasicrit.networks import (
@@ -14,6 +15,7 @@ from quasicrit.networks import (
     Layers,
     NetSpec,
     Optimiser,
+    StackedMLP,
     forward_layers,
     initialise,
     load_networks,
@@ -21,6 +23,9 @@ from quasicrit.networks import (
     save_networks,
     train,
 )
+from quasicrit.networks.device import full_float32, resolve_device
+from quasicrit.networks.mlp import chunker, part_of
+from quasicrit.networks.reductions import torch_reductions
 from quasicrit.points import Block, Point
 from quasicrit.stages.propagate import write_layers
 from quasicrit.tables import SCHEMAS, write_table
@@ -48,6 +53,7 @@ def train_networks(
     learning: Path | str,
     seed: int,
     details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Train the tanh networks of one width and depth on a task; save them before and after.
 
@@ -55,6 +61,7 @@ def train_networks(
     """
     parts = Block.parts_from(params)
     point = parts[0][0]
+    place = resolve_device(device).type
     data = _data(params, seed)
     nets = _nets(parts)
     mlp = initialise(
@@ -67,7 +74,7 @@ def train_networks(
         init=point.init,
         root_seed=seed,
     )
-    save_networks(Path(initial), mlp, {"state": "initial"})
+    save_networks(Path(initial), mlp, {"state": "initial", "device": place})
     history = train(
         mlp,
         data,
@@ -78,8 +85,9 @@ def train_networks(
         optimiser=Optimiser(params["optimiser"], params["momentum"]),
         # A job that is killed goes on from here: Snakemake takes away unfinished outputs, and this is none.
         checkpoint=Path(trained).with_suffix(".checkpoint"),
+        device=device,
     )
-    save_networks(Path(trained), mlp, {"state": "trained"})
+    save_networks(Path(trained), mlp, {"state": "trained", "device": place})
     owners = [p for p, _, _ in parts for _ in range(p.nets)]
     last = params["steps"]
     shown = sorted({0, *np.unique(np.round(np.geomspace(1, last, 20)).astype(int)).tolist()})
@@ -115,6 +123,7 @@ def record_networks(
     seed: int,
     group_size: int,
     details: Mapping[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Record the activity of saved networks on the first test samples of ``task``: the same before and after training."""
     parts = Block.parts_from(params)
@@ -123,19 +132,38 @@ def record_networks(
     images = _data(task, seed).test_x[:wanted]
     if len(images) < wanted:
         raise ConfigError(f"training.images = {wanted} is more than the {len(images)} test samples of {task['task']}.")
-    write_layers(
-        activity,
-        parts,
-        group_size,
-        (_reduce(layer, x.numpy()) for layer, x in enumerate(forward_layers(mlp, images), start=1)),
-        details,
-    )
+    place = resolve_device(device)
+    layers: Iterator[Layers]
+    if place.type == "cpu":
+        layers = (_reduce(layer, x.numpy()) for layer, x in enumerate(forward_layers(mlp, images), start=1))
+    else:
+        layers = _reduced_on(place, mlp, images)
+    write_layers(activity, parts, group_size, layers, details)
 
 
 def _reduce(layer: int, x: np.ndarray) -> Layers:
     """Activity of one layer from x (networks, inputs, N)."""
     square = np.mean(x.astype(np.float64) ** 2, axis=2)
+    active = (np.abs(x) > 0.1 * np.sqrt(square)[..., None]).mean(2)
+    return _layers(layer, square, np.abs(x).mean(2), active)
+
+
+def _reduced_on(place: torch.device, mlp: StackedMLP, images: np.ndarray) -> Iterator[Layers]:
+    """The same of every layer from a GPU, as many networks at once as it holds; only what is written comes back."""
+
+    def reduced(nets: range) -> np.ndarray:
+        own = part_of(mlp, nets, place)
+        found = [torch_reductions(x.flatten(0, 1), "tenth", None) for x in forward_layers(own, images)]
+        return np.asarray(torch.stack(found).unflatten(2, (len(nets), -1)).cpu().numpy())
+
+    with full_float32(place):
+        # (layers, three reductions, networks, inputs)
+        whole = np.concatenate(list(chunker(place).run(range(len(mlp.nets)), reduced)), axis=2)
+    for layer, (square, mean_abs, active) in enumerate(whole, start=1):
+        yield _layers(layer, square, mean_abs, active)
+
+
+def _layers(layer: int, square: np.ndarray, mean_abs: np.ndarray, active: np.ndarray) -> Layers:
     with np.errstate(divide="ignore"):
         log_m = np.log(square)
-    active = (np.abs(x) > 0.1 * np.sqrt(square)[..., None]).mean(2)
-    return Layers(layer, log_m[..., None], np.abs(x).mean(2)[..., None], active[..., None], None, 0.0)
+    return Layers(layer, log_m[..., None], mean_abs[..., None], active[..., None], None, 0.0)
