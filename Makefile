@@ -114,6 +114,7 @@ lock: setup
 
 schema: setup
 	$(BIN)/python -m tests.make_schema
+	$(BIN)/python -m tests.make_config_reference
 
 # A real SLURM on this machine, from Debian's packages (installed if they are missing, as root), the smoke preset through the profile:
 # cancelled jobs, too little memory, a dead slurmd, a dead main process. Ten minutes on two cores.

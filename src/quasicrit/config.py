@@ -53,7 +53,15 @@ class _Model(BaseModel):
 
 
 class Grid(_Model):
-    """One named grid: every combination of its lists is a point (source × protocol × … × depth)."""
+    """One named grid: every combination of its lists is a point (source × protocol × … × depth), and every point goes through every stage.
+
+    ``source``: gaussian, the exact one-input chain; tabulated, the same from a table, at a cost that no width changes; gram, several ``inputs`` by
+    their Gram matrix; weights, real weight matrices; process, a control (``process``, with ``memory`` for ar1) in place of a
+    network. ``sigma_w``: a number, or critical (sigma_c(N)), ridge (of the rms susceptibility at sigma_b) or edge_of_chaos (chi_1 = 1), each
+    with an offset if wanted (ridge-0.05). ``nets``: networks at each point. ``window``: durations over which exponents are fitted,
+    the protocol's own if none. ``vary_window``: fit them on the protocol's other windows too. ``record_units``: keep the activation of
+    every unit. ``map_definitions``: take the points into the map of definitions.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     source: Source = "gaussian"
@@ -148,7 +156,12 @@ class Grid(_Model):
 
 
 class Protocols(_Model):
-    """The constants of the avalanche protocols (PHYSICS: W weak, T strong input, F fixed depth, S shallow)."""
+    """The constants of the avalanche protocols: W weak signal, T strong input, F fixed depth, S too shallow for exponents, layerwise (a control).
+
+    ``weak_m0``: where weak signals start. ``kappa``: threshold of F, in units of 1/N. ``min_layers_per_width``: layers that T asks for, in widths.
+    ``windows``: durations over which exponents are fitted, by protocol ("width" is the point's); ``other_windows``: those that show how
+    the answer moves.
+    """
 
     weak_m0: Annotated[float, Field(gt=0, le=1e-9)] = 1e-12
     kappa: Annotated[float, Field(ge=0.05, le=0.2)] = 0.2
@@ -239,7 +252,10 @@ class Data(_Model):
 
 
 class Training(_Model):
-    """Tanh networks on a task (``quasicrit.networks.datasets``), recorded before and after training on the same test samples."""
+    """Tanh networks on a task, recorded before and after training on the same ``images`` test samples.
+
+    ``seeds``: networks at each point of sigma_w × sigma_b × width × depth. ``momentum`` is that of sgd.
+    """
 
     task: Task = "digits"
     sigma_w: tuple[Positive, ...]

@@ -15,6 +15,7 @@ from quasicrit.errors import ConfigError
 from quasicrit.networks import TASKS, load_task
 from quasicrit.points import Block, look_lengths, protocol_of
 from quasicrit.theory import edge_of_chaos, sigma_c
+from tests.make_config_reference import PATH, reference
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -47,6 +48,15 @@ def test_presets_are_valid(preset: str | None, least: int) -> None:
 def test_schema_file_is_in_step() -> None:
     stored = json.loads((REPOSITORY / "workflow/schemas/config.schema.json").read_text(encoding="utf-8"))
     assert stored == json_schema(), "run `make schema`"
+
+
+def test_the_reference_of_keys_is_in_step() -> None:
+    assert PATH.read_text(encoding="utf-8") == reference(), "run `make schema`"
+    known = json_schema()
+    text = reference()
+    for model in (known, *known["$defs"].values()):
+        for key in model["properties"]:
+            assert f"| `{key}` |" in text
 
 
 def test_tasks_are_those_that_can_be_loaded() -> None:
