@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-__all__ = ["generator", "normal_float32"]
+__all__ = ["generator", "generator_state", "normal_float32", "restore_generator"]
 
 
 def generator(root_seed: int, *key: str | int) -> np.random.Generator:
@@ -22,6 +22,23 @@ def generator(root_seed: int, *key: str | int) -> np.random.Generator:
     digest = hashlib.sha256(text.encode()).digest()
     words = np.frombuffer(digest, dtype="<u4")
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([int(word) for word in words])))
+
+
+def generator_state(rng: np.random.Generator) -> np.ndarray:
+    """The whole state of a generator that ``generator`` made, (6,) uint64: four words of SFC64, and a kept half word."""
+    state = rng.bit_generator.state
+    return np.array([*state["state"]["state"], state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def restore_generator(rng: np.random.Generator, state: np.ndarray) -> None:
+    """Put a generator back to where ``generator_state`` was taken, in place."""
+    words = state.astype(np.uint64)
+    rng.bit_generator.state = {
+        "bit_generator": "SFC64",
+        "state": {"state": words[:4]},
+        "has_uint32": int(words[4]),
+        "uinteger": int(words[5]),
+    }
 
 
 #: Numbers made at once, so that the intermediate arrays stay in cache.

@@ -206,6 +206,18 @@ def sampled(sampler: DeviceSampler, depth: int, units: bool = False) -> list[Lay
     return [sampler.advance(first, min(10, depth + 1 - first), units) for first in range(1, depth + 1, 10)]
 
 
+@pytest.mark.parametrize(("source", "inputs"), [("weights", 1), ("gram", 2)])
+def test_a_sampler_goes_on_from_its_state(source: str, inputs: int) -> None:
+    signals = Signals("tanh", False, 16, inputs, 1.0, [Replicas(("s", g), 4, 1.1, 0.1 * g) for g in range(2)], 3)
+    whole, stopped, resumed = (DeviceSampler(source, signals, CPU) for _ in range(3))
+    whole.advance(1, 32, False)
+    stopped.advance(1, 32, False)
+    resumed.restore(stopped.state())
+    found, wanted = resumed.advance(33, 32, False), whole.advance(33, 32, False)
+    np.testing.assert_array_equal(found.log_m, wanted.log_m)
+    np.testing.assert_array_equal(found.mean_abs, wanted.mean_abs)
+
+
 @pytest.fixture
 def streams_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The random numbers that ``matrices`` draws, moved to the device."""

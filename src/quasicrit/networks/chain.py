@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from quasicrit.errors import PropagationError
 from quasicrit.networks.propagation import LINEAR_SCALE, Layers, Signals, reduced
-from quasicrit.rng import generator, normal_float32
+from quasicrit.rng import generator, generator_state, normal_float32, restore_generator
 
 __all__ = ["Chain", "apply_in_place"]
 
@@ -80,6 +80,16 @@ class Chain:
                 self._log_m = np.log(squares.astype(np.float64) / width) + 2 * log_scale[layer]
             log_m[layer] = self._log_m
         return reduced(self._signals, first, x[:, :, None, :], log_scale[..., None], log_m[..., None], units, 0.0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """ln m of every network, and the generators of the groups."""
+        return {"log_m": self._log_m, "generators": np.stack([generator_state(made) for made in self._generators])}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such a ``state``."""
+        self._log_m = state["log_m"]
+        for made, words in zip(self._generators, state["generators"], strict=True):
+            restore_generator(made, words)
 
     def _normal(self, count: int) -> np.ndarray:
         """Normal numbers (count, networks, N), each group from its own generator, whatever groups are beside it."""

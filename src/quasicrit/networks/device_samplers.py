@@ -8,7 +8,7 @@ number by rounding only. Against the CPU the law is the same and the random numb
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +96,24 @@ class DeviceSampler:
         made = [full for _, full in parts if full is not None]
         log_m, mean_abs, active = (v.transpose(1, 2, 0).astype(np.float32) for v in (log_m, mean_abs, active))
         return Layers(first, log_m, mean_abs, active, np.concatenate(made, axis=1) if made else None, jitter)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """x, its scale and the generator of every pack, none of them before the first layer."""
+        made: dict[str, np.ndarray] = {}
+        for index, pack in enumerate(self._packs):
+            if pack.x is not None and pack.log_scale is not None:
+                made[f"{index}.x"] = pack.x.cpu().numpy()
+                made[f"{index}.log_scale"] = pack.log_scale.cpu().numpy()
+                made[f"{index}.generator"] = pack.state.cpu().numpy()
+        return made
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such a ``state``."""
+        for index, pack in enumerate(self._packs):
+            pack.x, pack.log_scale = (
+                torch.tensor(state[f"{index}.{name}"], device=self._device) for name in ("x", "log_scale")
+            )
+            pack.state = torch.tensor(state[f"{index}.generator"])
 
     def _advance(self, packs: Sequence[_Pack], count: int, units: bool) -> tuple[np.ndarray, np.ndarray | None, float]:
         """One block of layers of some packs: reductions, units if asked for, ridge. The packs change at the end, all at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -79,6 +80,23 @@ class _Matrices:
         kept.copy_(x)
         self.x = x
         return np.asarray(log_m)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """x and its scale, the generators of the groups, and the largest ridge so far."""
+        return {
+            "x": self.x.numpy(),
+            "log_scale": self.log_scale,
+            "generators": np.stack([made.get_state().numpy() for made in self.generators]),
+            "jitter": np.array(self.jitter),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such a ``state``."""
+        # A copy in torch's own memory: products may depend on the alignment.
+        self.x, self.log_scale = torch.from_numpy(state["x"]).clone(), state["log_scale"]
+        self.jitter = float(state["jitter"])
+        for made, words in zip(self.generators, state["generators"], strict=True):
+            made.set_state(torch.from_numpy(words))
 
 
 class Gram(_Matrices):

@@ -17,7 +17,7 @@ can be followed for any number of layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +28,18 @@ from quasicrit.errors import PropagationError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LINEAR_SCALE", "SOURCES", "Layers", "Replicas", "Signals", "check_finite", "propagate", "reduced"]
+__all__ = [
+    "LINEAR_SCALE",
+    "REDUCED",
+    "SOURCES",
+    "Layers",
+    "Propagation",
+    "Replicas",
+    "Signals",
+    "check_finite",
+    "propagate",
+    "reduced",
+]
 
 SOURCES = ("gaussian", "gram", "weights", "tabulated")
 
@@ -97,6 +108,47 @@ class Layers:
 class _Sampler(Protocol):
     def advance(self, first: int, count: int, units: bool) -> Layers: ...
 
+    def state(self) -> dict[str, np.ndarray]: ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+class Propagation(Iterator[Layers]):
+    """Blocks of layers 1 … depth, one after the other, ``done`` layers so far; ``state`` is all that the others depend on."""
+
+    def __init__(self, samplers: Sequence[_Sampler], depth: int, span: int, units: bool) -> None:
+        self._samplers, self._depth, self._span, self._units = samplers, depth, span, units
+        self.done = 0
+
+    def __next__(self) -> Layers:
+        if self.done == self._depth:
+            raise StopIteration
+        first, count = self.done + 1, min(self._span, self._depth - self.done)
+        parts = [sampler.advance(first, count, self._units) for sampler in self._samplers]
+        self.done += count
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in REDUCED}
+        full = [part.units for part in parts if part.units is not None]
+        return Layers(
+            first=first,
+            **joined,
+            units=np.concatenate(full, axis=1) if full else None,
+            jitter=max(part.jitter for part in parts),
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The layers that are done, and of every sampler its signals and generators."""
+        made = {"done": np.array(self.done)}
+        for index, sampler in enumerate(self._samplers):
+            made |= {f"{index}.{name}": values for name, values in sampler.state().items()}
+        return made
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from the ``state`` of a propagation of the same networks, with the same numbers."""
+        self.done = int(state["done"])
+        for index, sampler in enumerate(self._samplers):
+            prefix = f"{index}."
+            sampler.restore({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+
 
 def propagate(
     source: str,
@@ -110,8 +162,8 @@ def propagate(
     root_seed: int,
     units: bool = False,
     device: str = "cpu",
-) -> Iterator[Layers]:
-    """Yield the activity of ``replicas`` in blocks of layers 1 … depth.
+) -> Propagation:
+    """The activity of ``replicas`` in blocks of layers 1 … depth, which are made as they are asked for.
 
     source: "gaussian" (chain, one input), "tabulated" (the same law, ln m alone), "gram" or "weights". Inputs have mean x² = ``m0``; several inputs of one
     network are independent random directions. The numbers of a group depend on its key and size alone, not on the
@@ -136,20 +188,11 @@ def propagate(
         batch = replicas[low : low + at_once]
         signals = Signals(activation, init == "orthogonal", width, inputs, m0, batch, root_seed)
         samplers.append(_sampler(source, signals, gpu))
-    for first in range(1, depth + 1, span):
-        count = min(span, depth + 1 - first)
-        parts = [sampler.advance(first, count, units) for sampler in samplers]
-        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _REDUCED}
-        full = [part.units for part in parts if part.units is not None]
-        yield Layers(
-            first=first,
-            **joined,
-            units=np.concatenate(full, axis=1) if full else None,
-            jitter=max(part.jitter for part in parts),
-        )
+    return Propagation(samplers, depth, span, units)
 
 
-_REDUCED = ("log_m", "mean_abs", "active_fraction")
+#: What is known of a layer of a network besides its units.
+REDUCED = ("log_m", "mean_abs", "active_fraction")
 
 
 def _gpu(source: str, device: str) -> torch.device | None:

@@ -12,6 +12,7 @@ two-dimensional inversion; the chain samples that.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,7 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from quasicrit.errors import PropagationError
 from quasicrit.networks.propagation import Layers, Signals, check_finite
-from quasicrit.rng import generator
+from quasicrit.rng import generator, generator_state, restore_generator
 from quasicrit.theory import ACTIVATIONS, LEAST_LAW_WIDTH, step_variance
 from quasicrit.theory.layer_law import layer_log_quantiles
 
@@ -244,3 +245,16 @@ class Tabulated:
         check_finite(signals, first, out.transpose(2, 0, 1))
         unknown = np.full_like(out, np.nan)
         return Layers(first, out, unknown, unknown, units=None, jitter=0.0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """ln m of every network, and the generators of the groups; where networks end is drawn at the start."""
+        return {
+            "log_m": self._log_m.copy(),
+            "generators": np.stack([generator_state(made) for made in self._generators]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such a ``state``."""
+        self._log_m = np.array(state["log_m"])
+        for made, words in zip(self._generators, state["generators"], strict=True):
+            restore_generator(made, words)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,7 +88,7 @@ class TrainingHistory:
     ``accuracy`` [n_nets, len(accuracy_steps)]: share of the test images classified rightly after so many
     steps; an image on which the outputs are not finite counts as wrong. ``fate``: trained; diverged, a loss or a final
     output was not finite; dead, the activity of the last hidden layer was 0 for every input of a batch.
-    ``stopped`` [n_nets]: steps done.
+    ``stopped`` [n_nets]: steps done. ``observed``: by step what ``observe`` returned.
     """
 
     losses: NDArray[np.float64]
@@ -96,6 +96,7 @@ class TrainingHistory:
     accuracy_steps: tuple[int, ...]
     fate: tuple[Fate, ...]
     stopped: NDArray[np.int64]
+    observed: Mapping[int, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
@@ -136,6 +137,7 @@ class _State:
     stopped: Tensor
     fate: list[Fate]
     step: int = 0
+    observed: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         made = {"losses": self.losses, "accuracy": self.accuracy, "stopped": self.stopped}
@@ -160,13 +162,14 @@ def train(
     evaluate: Sequence[int] = (),
     checkpoint: Path | None = None,
     device: str = "cpu",
-    observe: Callable[[int], None] | None = None,
+    observe: Callable[[], Mapping[str, NDArray[Any]]] | None = None,
 ) -> TrainingHistory:
     """Train every network of ``mlp``, in place, on the softmax cross entropy, the mean over a mini-batch (``batch_order``).
 
     ``learning_rate``: one for all, or one a network; networks of the same name at several rates start from the same
     parameters and see the same batches. ``evaluate``: steps after which the accuracy on the test images is taken, besides 0
-    and ``steps``; ``observe`` is called after each of them, with its number, when ``mlp`` is as it is then. ``checkpoint``: a file that is written on the way, from which the same call goes on, and removed at the end.
+    and ``steps``; ``observe`` is called after each of them, when ``mlp`` is as it is then, and returns arrays by name. ``checkpoint``: a file that is
+    written on the way, from which the same call goes on, and removed at the end.
 
     ``device`` (``resolve_device``): where the networks are trained, in chunks; parameters and batches are the same on each, and so are the
     numbers within rounding, for as long as training does not amplify it. ``mlp`` stays where it is, on the CPU. A GPU keeps
@@ -213,7 +216,7 @@ def train(
         if state.step == 0:
             _evaluate(state, tools, list(range(n_nets)), 0)
             if observe is not None:
-                observe(0)
+                state.observed[0] = dict(observe())
         for end in ends:
             if end <= state.step:
                 continue
@@ -224,16 +227,16 @@ def train(
                 alive = [index for index, fate in enumerate(state.fate) if fate == "trained"]
                 _evaluate(state, tools, alive, marks.index(end))
                 if observe is not None:
-                    observe(end)
+                    state.observed[end] = dict(observe())
             if checkpoint is not None and end < steps and time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                save_tensors(checkpoint, state.tensors(), json.dumps({"key": key, "step": end, "fate": state.fate}))
+                _save(checkpoint, key, state)
                 saved = time.monotonic()
         gone = [index for index, fate in enumerate(state.fate) if fate != "trained"]
         _evaluate(state, tools, gone, len(marks) - 1)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return TrainingHistory(
-        state.losses.numpy(), state.accuracy.numpy(), marks, tuple(state.fate), state.stopped.numpy()
+        state.losses.numpy(), state.accuracy.numpy(), marks, tuple(state.fate), state.stopped.numpy(), state.observed
     )
 
 
@@ -250,6 +253,14 @@ def _key(mlp: StackedMLP, data: ImageData, settings: list[object]) -> str:
     return digest.hexdigest()
 
 
+def _save(checkpoint: Path, key: str, state: _State) -> None:
+    seen = [(step, name, values) for step, made in state.observed.items() for name, values in made.items()]
+    tensors = state.tensors() | {f"seen.{index}": torch.from_numpy(values) for index, (*_, values) in enumerate(seen)}
+    content = {"key": key, "step": state.step, "fate": state.fate, "seen": [[step, name] for step, name, _ in seen]}
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(checkpoint, tensors, json.dumps(content))
+
+
 def _resume(checkpoint: Path, key: str, state: _State) -> None:
     """Put the checkpoint into ``state`` if there is one of the same run; one that is damaged or another's is not used."""
     try:
@@ -262,6 +273,8 @@ def _resume(checkpoint: Path, key: str, state: _State) -> None:
     for name, array in state.tensors().items():
         array.copy_(tensors[name])
     state.step, state.fate = int(content["step"]), list(content["fate"])
+    for index, (step, name) in enumerate(content["seen"]):
+        state.observed.setdefault(step, {})[name] = tensors[f"seen.{index}"].numpy()
 
 
 @dataclass(frozen=True)

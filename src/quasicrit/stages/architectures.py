@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from quasicrit.networks import (
 from quasicrit.networks.device import Chunker, resolve_device
 from quasicrit.rng import generator
 from quasicrit.stages.diverged import diverged
+from quasicrit.stages.parts import Parts
 from quasicrit.tables import SCHEMAS, TableWriter, write_table
 
 __all__ = ["networks_of", "record_architecture", "test_inputs", "train_architecture"]
@@ -90,29 +92,46 @@ def train_architecture(
     rows: list[dict[str, Any]] = []
     initial, trained = [], []
     options = {member["label"]: member["options"] for member in params["members"]}
-    for label, net, model in names:
-        sigma_w = params["sigma_w"]
-        if sigma_w == "critical":
-            sigma_w = critical_sigma_w(params["family"], options[label], params["sigma_b"])
-        rng = generator(seed, "architecture", label, net)
-        initialise_network(model, params["init"], sigma_w, params["sigma_b"], rng)
-        calibrate_norms(model.to(place), x[:_CALIBRATION])
-        learner = copy.deepcopy(model) if params["trained"] else None
-        initial.append(model.to("cpu"))
-        if learner is None:
-            continue
+
+    def learnt(index: int, label: str, net: int, model: nn.Module) -> dict[str, Any]:
+        """A trained copy of ``model``: its parameters and buffers, its losses and test accuracy."""
+        learner = copy.deepcopy(model).to(place)
         history = train_plainly(
-            learner, x, y, rng=generator(seed, "architecture-order", label, net), **params["training"]
+            learner,
+            x,
+            y,
+            rng=generator(seed, "architecture-order", label, net),
+            checkpoint=parts.file(f"{index}.checkpoint"),
+            **params["training"],
         )
         # Running means lag behind weights that have just moved; the initial network has its norms set in the same way.
         calibrate_norms(learner, x[:_CALIBRATION])
-        row = {"member": label, "net": net, "test_accuracy": None, "diverged": history.diverged}
-        rows += [{**row, "step": step, "train_loss": float(loss)} for step, loss in enumerate(history.losses)]
         reached = None if history.diverged else accuracy(learner, test_x, test_y)
-        rows.append({**row, "step": len(history.losses), "train_loss": None, "test_accuracy": reached})
-        trained.append(learner.to("cpu"))
-    save_states(states, {"initial": initial, "trained": trained})
-    write_table(learning, SCHEMAS["architecture_learning"], rows, details)
+        values = {f"state.{name}": value.cpu().numpy() for name, value in learner.state_dict().items()}
+        return {**values, "losses": history.losses, "diverged": history.diverged, "accuracy": reached}
+
+    with Parts(states, params, data, seed, device, details) as parts:
+        for index, (label, net, model) in enumerate(names):
+            sigma_w = params["sigma_w"]
+            if sigma_w == "critical":
+                sigma_w = critical_sigma_w(params["family"], options[label], params["sigma_b"])
+            rng = generator(seed, "architecture", label, net)
+            initialise_network(model, params["init"], sigma_w, params["sigma_b"], rng)
+            calibrate_norms(model.to(place), x[:_CALIBRATION])
+            initial.append(model.to("cpu"))
+            if not params["trained"]:
+                continue
+            made = parts.keep(str(index), partial(learnt, index, label, net, model))
+            learner = copy.deepcopy(model)
+            learner.load_state_dict(
+                {n.removeprefix("state."): torch.from_numpy(v) for n, v in made.items() if n.startswith("state.")}
+            )
+            trained.append(learner)
+            row = {"member": label, "net": net, "test_accuracy": None, "diverged": made["diverged"]}
+            rows += [{**row, "step": step, "train_loss": float(loss)} for step, loss in enumerate(made["losses"])]
+            rows.append({**row, "step": len(made["losses"]), "train_loss": None, "test_accuracy": made["accuracy"]})
+        save_states(states, {"initial": initial, "trained": trained})
+        write_table(learning, SCHEMAS["architecture_learning"], rows, details)
 
 
 def record_architecture(

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scipy.stats import beta, kstest
 from quasicrit.avalanches import detect
 from quasicrit.reference import autoregressive
 from quasicrit.rng import generator
+from quasicrit.stages.parts import Parts
 from quasicrit.tables import SCHEMAS, atomic_path, read_table, write_table
 from quasicrit.tails import (
     Distribution,
@@ -281,8 +283,8 @@ def calibrate_group(group: str, share: float, seed: int, out: Path | str, detail
         "false verdict": _verdicts,
         "power": _verdicts,
     }
-    rows: list[dict[str, Any]] = []
-    for cell in GROUPS[group]:
+
+    def measured(cell: Cell) -> dict[str, Any]:
         replicates = max(_MIN_REPLICATES, round(share * cell.replicates))
         rng = generator(seed, "calibration", group, cell.label, f"{cell.xmax:g}", cell.n)
         common = {
@@ -295,8 +297,11 @@ def calibrate_group(group: str, share: float, seed: int, out: Path | str, detail
             "search": cell.search,
             "replicates": replicates,
         }
-        rows += [common | row for row in measure[cell.section](cell, replicates, rng)]
-    write_table(out, SCHEMAS["calibration"], rows, details)
+        return {"rows": [common | row for row in measure[cell.section](cell, replicates, rng)]}
+
+    with Parts(out, group, share, seed, details) as parts:
+        made = [parts.keep(str(index), partial(measured, cell)) for index, cell in enumerate(GROUPS[group])]
+        write_table(out, SCHEMAS["calibration"], [row for piece in made for row in piece["rows"]], details)
 
 
 def _row(measure: str, value: float, low: float, high: float, bounds: tuple[float | None, float | None]) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from quasicrit.scaling import (
     measure_biases,
 )
 from quasicrit.stages.covariance import EXPONENTS, covariance_columns, covariance_of
+from quasicrit.stages.parts import Parts
 from quasicrit.stages.shape_name import shape_name
 from quasicrit.tables import SCHEMAS, read_table, write_table
 
@@ -116,15 +118,18 @@ def confuse_classes(
     details: Mapping[str, Any],
 ) -> None:
     """Classify fresh realisations of processes, reference or impostor, as data would be: verdict and grade."""
-    rows = [
-        row
-        for process in processes
-        for row in _confusion_rows(process, biases, n_events, replicates, resamples, tolerance, seed)
-    ]
-    write_table(out, SCHEMAS["confusion"], rows, details)
+    key = (processes, n_events, resamples, tolerance, seed, details)
+    with Parts(out, *key, inputs=biases) as parts:
+        rows = [
+            row
+            for process in processes
+            for row in _confusion_rows(parts, process, biases, n_events, replicates, resamples, tolerance, seed)
+        ]
+        write_table(out, SCHEMAS["confusion"], rows, details)
 
 
 def _confusion_rows(
+    parts: Parts,
     process: str,
     biases: Sequence[Path | str],
     n_events: int,
@@ -136,8 +141,8 @@ def _confusion_rows(
     source = PROCESSES[process] if process in PROCESSES else IMPOSTORS[process]
     known = read_biases(biases).get(source.window)
     own = _measured(biases).get(source.window, {}).get(process)
-    rows = []
-    for replicate in range(replicates):
+
+    def classified(replicate: int) -> dict[str, Any]:
         rng = generator(seed, "confusion", process, replicate)
         row: dict[str, Any] = {"process": process, "universality": source.universality, "replicate": replicate}
         try:
@@ -160,8 +165,9 @@ def _confusion_rows(
             # Too little of it lies in the window to be fitted: nothing is claimed of it.
             row |= dict.fromkeys((*EXPONENTS, *(f"covers_{name}" for name in EXPONENTS), "probability"))
             row |= {"verdict": "none", "grade": "none", "statement": "no evidence of criticality", "reason": str(error)}
-        rows.append(row)
-    return rows
+        return row
+
+    return [parts.keep(f"{process} {replicate}", partial(classified, replicate)) for replicate in range(replicates)]
 
 
 def classify_points(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from quasicrit.points import Point
 from quasicrit.rng import generator
 from quasicrit.scaling import Crackling, crackling, log_bins
 from quasicrit.stages.covariance import covariance_columns
+from quasicrit.stages.parts import Parts
 from quasicrit.statistics import cluster_weights, percentile_interval
 from quasicrit.tables import SCHEMAS, read_arrays, write_table
 from quasicrit.tails import ALTERNATIVES, compare_alternatives, exponent_drift, fit_power_law, p_value
@@ -41,10 +43,9 @@ def fit_exponents(
     sums = read_arrays(moments, SCHEMAS["moments"], ["point_id", *_MOMENTS, "depth", "net", "n_censored"])
     moments_by = _by_point(sums, np.ones(len(sums["net"]), bool), ("net", "depth"))
     names = ("exponents", "covariances", "comparisons", "distributions", "cutoffs")
-    made: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for point, found in _events_by_point(events, points):
+
+    def rows_of(point: Point, found: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-        made[point.point_id] = rows
         size, duration, net = found["size"], found["duration"].astype(np.float64), found["net"]
         for index, window in enumerate(_windows(point, params["other_windows"])):
             fitted, covariance = _exponent_rows(point, size, duration, net, window, index == 0, params, seed)
@@ -55,14 +56,15 @@ def fit_exponents(
         rows["comparisons"] += _comparison_rows(point, duration, net)
         rows["distributions"] += _distribution_rows(point, size, duration, net)
         rows["cutoffs"] += _cutoff_rows(point, moments_by[point.point_id], params["resamples"], seed)
-    for name, path in (
-        ("exponents", exponents),
-        ("covariances", covariances),
-        ("comparisons", comparisons),
-        ("distributions", distributions),
-        ("cutoffs", cutoffs),
-    ):
-        write_table(path, SCHEMAS[name], [row for point in points for row in made[point.point_id][name]], details)
+        return rows
+
+    with Parts(exponents, params, seed, details, inputs=[*events, *moments]) as parts:
+        made = {
+            point.point_id: parts.keep(point.point_id, partial(rows_of, point, found))
+            for point, found in _events_by_point(events, points)
+        }
+        for name, path in zip(names, (exponents, covariances, comparisons, distributions, cutoffs)):
+            write_table(path, SCHEMAS[name], [row for point in points for row in made[point.point_id][name]], details)
 
 
 def _events_by_point(

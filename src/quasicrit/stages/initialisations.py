@@ -24,6 +24,7 @@ from quasicrit.networks import (
     tuning_split,
 )
 from quasicrit.rng import generator
+from quasicrit.stages.parts import Parts
 from quasicrit.tables import SCHEMAS, write_table
 
 __all__ = ["compare_initialisations"]
@@ -51,77 +52,79 @@ def compare_initialisations(
     rates = sorted(params["learning_rate"])
     compared = methods("tanh", params["depth"], params["width"])
     cells = {name: params[name] for name in ("task", "width", "depth", "optimiser", "steps")}
-    rows: list[dict[str, Any]] = []
 
     def run(
         split: ImageData, stage: str, chosen: Sequence[tuple[Method, float]], seeds: Sequence[int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Accuracies and last losses [methods, seeds] of the split's test part, whose rows are written down."""
+    ) -> dict[str, Any]:
+        """Which of the split's test samples are right [methods, seeds, samples], the last losses [methods, seeds], and the rows."""
         mlp = _draw(split, [method for method, _ in chosen], seeds, params, seed)
-        history = _train(mlp, split, [rate for _, rate in chosen for _ in seeds], params, seed, device)
+        learning_rates = [rate for _, rate in chosen for _ in seeds]
+        history = _train(mlp, split, learning_rates, params, seed, parts.file(f"{stage}.checkpoint"), device)
         right = predict(mlp, split.test_x, device) == split.test_y
         last = history.losses[:, -1]
         names = [(method.name, rate, s) for method, rate in chosen for s in seeds]
-        for (name, rate, s), hits, loss, fate in zip(names, right, last, history.fate, strict=True):
-            rows.append(
-                {
-                    **cells,
-                    "learning_rate": rate,
-                    "method": name,
-                    "stage": stage,
-                    "seed": s,
-                    "accuracy": float(hits.mean()),
-                    "loss": float(loss) if np.isfinite(loss) else None,
-                    "fate": fate,
-                }
-            )
-        shape = (len(chosen), len(seeds))
-        return right.reshape(*shape, -1), last.reshape(shape)
-
-    grid = [(method, rate) for method in compared for rate in rates]
-    tried, losses = run(tuning_split(task), "tuning", grid, range(params["tuning_seeds"]))
-    # The best mean accuracy; of equal ones the lower last loss.
-    score = tried.mean((1, 2)) - 1e-6 * np.nan_to_num(losses, nan=1e3).mean(1)
-    best = score.reshape(len(compared), len(rates)).argmax(1)
-    fresh = range(_FRESH, _FRESH + params["seeds"])
-    right, _ = run(task, "final", [(method, rates[b]) for method, b in zip(compared, best)], fresh)
-    write_table(initialisations, SCHEMAS["initialisations"], rows, details)
-
-    rng = generator(seed, "initialisations", params["task"], str(params["depth"]))
-    mean, halves, draws = _errors(right, rng)
-    reference = [method.name for method in compared].index(ADVISED)
-    judged = []
-    for index, method in enumerate(compared):
-        difference = mean[reference] - mean[index]
-        own = index == reference
-        half = 0.0 if own else _half_width(draws[reference] - draws[index], right[[reference, index]])
-        low, high = difference - half, difference + half
-        judged.append(
+        rows = [
             {
                 **cells,
-                "learning_rate": rates[best[index]],
-                "method": method.name,
-                "init": method.init,
-                "sigma_w": method.sigma_w,
-                "sigma_b": method.sigma_b,
-                "rate_at_edge": len(rates) > 1 and best[index] in (0, len(rates) - 1),
-                "seeds": params["seeds"],
-                "accuracy": mean[index],
-                "ci_low": mean[index] - halves[index],
-                "ci_high": mean[index] + halves[index],
-                "difference": None if own else difference,
-                "difference_low": None if own else low,
-                "difference_high": None if own else high,
-                "verdict": "reference"
-                if own
-                else "better"
-                if low > 0.0
-                else "worse"
-                if high < 0.0
-                else "no difference",
+                "learning_rate": rate,
+                "method": name,
+                "stage": stage,
+                "seed": s,
+                "accuracy": float(hits.mean()),
+                "loss": float(loss) if np.isfinite(loss) else None,
+                "fate": fate,
             }
-        )
-    write_table(advice, SCHEMAS["advice"], judged, details)
+            for (name, rate, s), hits, loss, fate in zip(names, right, last, history.fate, strict=True)
+        ]
+        shape = (len(chosen), len(seeds))
+        return {"right": right.reshape(*shape, -1), "losses": last.reshape(shape), "rows": rows}
+
+    grid = [(method, rate) for method in compared for rate in rates]
+    fresh = range(_FRESH, _FRESH + params["seeds"])
+    with Parts(initialisations, params, data, seed, device, details) as parts:
+        tuned = parts.keep("tuning", lambda: run(tuning_split(task), "tuning", grid, range(params["tuning_seeds"])))
+        # The best mean accuracy; of equal ones the lower last loss.
+        score = tuned["right"].mean((1, 2)) - 1e-6 * np.nan_to_num(tuned["losses"], nan=1e3).mean(1)
+        best = score.reshape(len(compared), len(rates)).argmax(1)
+        chosen = [(method, rates[b]) for method, b in zip(compared, best)]
+        final = parts.keep("final", lambda: run(task, "final", chosen, fresh))
+        write_table(initialisations, SCHEMAS["initialisations"], [*tuned["rows"], *final["rows"]], details)
+        right = final["right"]
+        rng = generator(seed, "initialisations", params["task"], str(params["depth"]))
+        mean, halves, draws = _errors(right, rng)
+        reference = [method.name for method in compared].index(ADVISED)
+        judged = []
+        for index, method in enumerate(compared):
+            difference = mean[reference] - mean[index]
+            own = index == reference
+            half = 0.0 if own else _half_width(draws[reference] - draws[index], right[[reference, index]])
+            low, high = difference - half, difference + half
+            judged.append(
+                {
+                    **cells,
+                    "learning_rate": rates[best[index]],
+                    "method": method.name,
+                    "init": method.init,
+                    "sigma_w": method.sigma_w,
+                    "sigma_b": method.sigma_b,
+                    "rate_at_edge": len(rates) > 1 and best[index] in (0, len(rates) - 1),
+                    "seeds": params["seeds"],
+                    "accuracy": mean[index],
+                    "ci_low": mean[index] - halves[index],
+                    "ci_high": mean[index] + halves[index],
+                    "difference": None if own else difference,
+                    "difference_low": None if own else low,
+                    "difference_high": None if own else high,
+                    "verdict": "reference"
+                    if own
+                    else "better"
+                    if low > 0.0
+                    else "worse"
+                    if high < 0.0
+                    else "no difference",
+                }
+            )
+        write_table(advice, SCHEMAS["advice"], judged, details)
 
 
 def _draw(
@@ -146,7 +149,13 @@ def _draw(
 
 
 def _train(
-    mlp: StackedMLP, split: ImageData, rates: Sequence[float], params: Mapping[str, Any], seed: int, device: str
+    mlp: StackedMLP,
+    split: ImageData,
+    rates: Sequence[float],
+    params: Mapping[str, Any],
+    seed: int,
+    checkpoint: Path,
+    device: str,
 ) -> TrainingHistory:
     return train(
         mlp,
@@ -156,6 +165,7 @@ def _train(
         batch_size=min(params["batch_size"], len(split.train_y)),
         root_seed=seed,
         optimiser=Optimiser(params["optimiser"]),
+        checkpoint=checkpoint,
         device=device,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import sys
 import time
 import traceback
@@ -20,7 +21,7 @@ __all__ = ["job"]
 
 @contextlib.contextmanager
 def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Run the body of a job; yields the provenance that its tables carry.
+    """Run the body of a job; yields the provenance that its tables carry. ``log`` shows on the way what a long job has kept.
 
     ``params`` may hold ``device``, cpu or cuda, where the body computes; without it, it does on the CPU.
     An error that the user can mend ends the job with exit code 2 and one sentence on standard error and in ``log``;
@@ -31,12 +32,13 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     start = time.monotonic()
     text = json.dumps(params, sort_keys=True, default=str)
     try:
-        yield provenance(
-            config=hashlib.sha256(text.encode()).hexdigest()[:16],
-            fingerprint=params.get("fingerprint", ""),
-            seed=params.get("seed"),
-            **_device(params.get("device", "cpu")),
-        )
+        with _progress(path):
+            yield provenance(
+                config=hashlib.sha256(text.encode()).hexdigest()[:16],
+                fingerprint=params.get("fingerprint", ""),
+                seed=params.get("seed"),
+                **_device(params.get("device", "cpu")),
+            )
     except QuasicritError as error:
         path.write_text(f"{error}\n", encoding="utf-8")
         print(f"{error}", file=sys.stderr)
@@ -50,6 +52,21 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         raise
     path.write_text(f"done in {time.monotonic() - start:.1f} s\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _progress(path: Path) -> Iterator[None]:
+    """Write what the package logs into the file, which is not made before there is something."""
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("quasicrit")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _device(name: str) -> dict[str, str]:

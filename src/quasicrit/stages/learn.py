@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from quasicrit.networks import (
 from quasicrit.networks.device import Chunker, resolve_device
 from quasicrit.networks.mlp import part_of
 from quasicrit.rng import generator
+from quasicrit.stages.parts import Parts
 from quasicrit.tables import SCHEMAS, write_table
 from quasicrit.theory import xi_c
 
@@ -89,8 +91,8 @@ def learn_plane(
     ``data``: folder and sha256 of a task that is read from files.
     """
     task = _load({**params, **data}, seed)
-    rows = []
-    for rate in params["learning_rate"]:
+
+    def cells(rate: float) -> dict[str, Any]:
         mlp = _networks(task, params["points"], params["width"], params["depth"], params["seeds"], seed)
         history = train(
             mlp,
@@ -100,13 +102,11 @@ def learn_plane(
             batch_size=min(params["batch_size"], len(task.train_y)),
             root_seed=seed,
             optimiser=Optimiser(params["optimiser"]),
-            checkpoint=Path(learned).with_suffix(f".{rate:g}.checkpoint"),
+            checkpoint=parts.file(f"{rate:g}.checkpoint"),
             device=device,
         )
-        for net, accuracy, speed, fate in zip(
-            mlp.nets, history.accuracy[:, -1], _speed(history, task.n_classes), history.fate, strict=True
-        ):
-            rows.append(
+        return {
+            "rows": [
                 {
                     **_run_cells(params, rate),
                     "sigma_w": net.sigma_w,
@@ -116,8 +116,17 @@ def learn_plane(
                     "speed": speed,
                     "fate": fate,
                 }
-            )
-    write_table(learned, SCHEMAS["learned"], rows, details)
+                for net, accuracy, speed, fate in zip(
+                    mlp.nets, history.accuracy[:, -1], _speed(history, task.n_classes), history.fate, strict=True
+                )
+            ]
+        }
+
+    with Parts(learned, params, data, seed, device, details) as parts:
+        rows = [
+            row for rate in params["learning_rate"] for row in parts.keep(f"{rate!r}", partial(cells, rate))["rows"]
+        ]
+        write_table(learned, SCHEMAS["learned"], rows, details)
 
 
 def predict_learning(
@@ -129,8 +138,9 @@ def predict_learning(
     """
     task = _load({**params, **data}, seed)
     width, depth = params["width"], params["depth"]
-    rows = []
-    for sigma_w, sigma_b in params["points"]:
+
+    def cells(sigma_w: float, sigma_b: float) -> dict[str, Any]:
+        rows = []
         mlp = _networks(task, [(sigma_w, sigma_b)], width, depth, params["seeds"], seed)
         rng = generator(seed, "fluctuation", f"{sigma_w}|{sigma_b}|{width}|{depth}")
         try:
@@ -160,7 +170,11 @@ def predict_learning(
                         "reason": absent if math.isnan(value) else "",
                     }
                 )
-    write_table(predictors, SCHEMAS["predictors"], rows, details)
+        return {"rows": rows}
+
+    with Parts(predictors, params, data, seed, details) as parts:
+        made = [parts.keep(f"{w!r}, {b!r}", partial(cells, w, b))["rows"] for w, b in params["points"]]
+        write_table(predictors, SCHEMAS["predictors"], [row for rows in made for row in rows], details)
 
 
 def follow_training(
@@ -199,25 +213,29 @@ def follow_training(
             for net, value in zip(mlp.nets, values, strict=True)
         )
 
-    def observe(step: int) -> None:
+    def observe() -> dict[str, np.ndarray]:
         found = list(states.run(range(len(mlp.nets)), lambda nets: dict(_state(part_of(mlp, nets, place), images))))
-        for quantity in found[0]:
-            keep(step, quantity, np.concatenate([part[quantity] for part in found]))
+        return {quantity: np.concatenate([part[quantity] for part in found]) for quantity in found[0]}
 
-    history = train(
-        mlp,
-        task,
-        steps=params["marks"][-1],
-        learning_rate=params["learning_rate"],
-        batch_size=min(params["batch_size"], len(task.train_y)),
-        root_seed=seed,
-        evaluate=params["marks"],
-        observe=observe,
-        device=device,
-    )
-    for column, step in enumerate(history.accuracy_steps):
-        keep(step, "test accuracy", history.accuracy[:, column])
-    write_table(followed, SCHEMAS["followed"], rows, details)
+    with Parts(followed, params, data, seed, device, details) as parts:
+        history = train(
+            mlp,
+            task,
+            steps=params["marks"][-1],
+            learning_rate=params["learning_rate"],
+            batch_size=min(params["batch_size"], len(task.train_y)),
+            root_seed=seed,
+            evaluate=params["marks"],
+            checkpoint=parts.file("training.checkpoint"),
+            observe=observe,
+            device=device,
+        )
+        for step, seen in history.observed.items():
+            for quantity, values in seen.items():
+                keep(step, quantity, values)
+        for column, step in enumerate(history.accuracy_steps):
+            keep(step, "test accuracy", history.accuracy[:, column])
+        write_table(followed, SCHEMAS["followed"], rows, details)
 
 
 def _scaled(mlp: StackedMLP, factor: float, dtype: torch.dtype = torch.float64) -> StackedMLP:

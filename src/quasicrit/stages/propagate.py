@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from quasicrit.networks.propagation import Layers, Replicas, propagate
+from quasicrit.networks.propagation import REDUCED, Layers, Replicas, propagate
 from quasicrit.points import Block, Point
 from quasicrit.rng import generator
+from quasicrit.stages.parts import Parts
 from quasicrit.tables import SCHEMAS, TableWriter, activations_schema, constant_text
 
 __all__ = ["propagate_block", "record_units", "write_layers"]
@@ -30,8 +34,125 @@ def propagate_block(
     A row group is one block of layers of all networks; its rows run over (point, network, input, layer).
     ``device``: of sources gram and weights. Raises PropagationError for a signal that dies or overflows.
     """
-    parts = Block.parts_from(params)
-    write_layers(output, parts, group_size, _signals(parts, seed, group_size, False, device), details)
+    networks = Block.parts_from(params)
+    if networks[0][0].source == "process":  # in one piece
+        write_layers(output, networks, group_size, [_process_signals(networks, seed, group_size)], details)
+        return
+    with Parts(output, params, seed, group_size, device, details) as parts:
+        signals = _Signals(networks, seed, group_size, False, device)
+        _write_on(parts, output, networks, group_size, signals, details)
+
+
+def _write_on(
+    parts: Parts,
+    output: Path | str,
+    networks: tuple[tuple[Point, int, int], ...],
+    group_size: int,
+    signals: _Signals,
+    details: Mapping[str, Any],
+) -> None:
+    """Write ``signals`` as ``write_layers`` does, so that a killed job goes on.
+
+    When a part is due for the first time, a record of the layers begins beside the table, which a kill takes away; from then on it is
+    saved with the state of the signals. A run that goes on makes the layers before the record again, and takes the others from it.
+    """
+    schema = SCHEMAS["activity"]
+    columns = _RowColumns(networks, group_size)
+    depth = networks[0][0].depth
+    record = _Record(parts, ("log_m",) if networks[0][0].source == "tabulated" else REDUCED)
+    kept = record.saved()
+    # Among the parts, which go with it: what a kill leaves of a table would lie beside the output for good.
+    table = parts.file("activity.part")
+    with TableWriter(table, schema, details) as writer, record:
+        for layers in signals:
+            writer.write(columns.table(schema, layers))
+            if kept is not None and signals.done == kept["begin"]:
+                for again in record.layers(kept, layers):
+                    writer.write(columns.table(schema, again))
+                signals.restore(kept)
+                kept = None
+            elif kept is None and record.begin is not None:
+                record.write(layers)
+                if parts.due():
+                    record.save(signals.state(), f"layer {signals.done} of {depth}")
+            elif kept is None and parts.due():
+                record.begin = signals.done
+                parts.restart()
+    os.replace(table, output)
+
+
+class _Record:
+    """The layers of a block from ``begin`` + 1 on as plain float32, a file for every time that they are saved (a context manager)."""
+
+    def __init__(self, parts: Parts, names: Sequence[str]) -> None:
+        self._parts, self._names = parts, names
+        #: Layers before the record; None while there is none.
+        self.begin: int | None = None
+        self._chunks: list[dict[str, Any]] = []
+        self._file: BinaryIO | None = None
+        self._crc, self._counts = 0, list[int]()
+
+    def __enter__(self) -> _Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _path(self, index: int) -> Path:
+        return self._parts.file(f"layers-{index:05d}.part")
+
+    def write(self, layers: Layers) -> None:
+        """Append a block of layers."""
+        if self._file is None:
+            path = self._path(len(self._chunks))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+        for name in self._names:
+            data = np.ascontiguousarray(getattr(layers, name), np.float32).data.cast("B")
+            self._crc = zlib.crc32(data, self._crc)
+            self._file.write(data)
+        self._counts.append(layers.log_m.shape[2])
+
+    def save(self, state: Mapping[str, Any], progress: str) -> None:
+        """Close the file and save ``state``, that of the signals after its last layer, with what the files must hold."""
+        if self._file is not None:
+            self._file.close()
+            self._chunks.append({"crc": self._crc, "counts": self._counts})
+            self._file, self._crc, self._counts = None, 0, []
+        self._parts.save("state", {**state, "begin": self.begin, "chunks": self._chunks}, progress)
+
+    def saved(self) -> dict[str, Any] | None:
+        """What ``save`` wrote in a run that was stopped, whose record this one continues; None if there is none, or a file is damaged."""
+        state = self._parts.load("state")
+        if state is None or any(_crc(self._path(i)) != chunk["crc"] for i, chunk in enumerate(state["chunks"])):
+            return None
+        self.begin, self._chunks = state["begin"], state["chunks"]
+        return state
+
+    def layers(self, state: Mapping[str, Any], before: Layers) -> Iterator[Layers]:
+        """The blocks of layers that follow ``before``, as they were written."""
+        first = before.first + before.log_m.shape[2]
+        for index, chunk in enumerate(state["chunks"]):
+            with self._path(index).open("rb") as file:
+                for count in chunk["counts"]:
+                    shape = (*before.log_m.shape[:2], count)
+                    read = {n: np.fromfile(file, np.float32, math.prod(shape)).reshape(shape) for n in self._names}
+                    unknown = {n: np.full(shape, np.nan, np.float32) for n in REDUCED if n not in read}
+                    yield Layers(first, **read, **unknown, units=None, jitter=before.jitter)
+                    first += count
+
+
+def _crc(path: Path) -> int | None:
+    """Checksum of a file; None if there is none."""
+    crc = 0
+    try:
+        with path.open("rb") as file:
+            while data := file.read(1 << 24):
+                crc = zlib.crc32(data, crc)
+    except FileNotFoundError:
+        return None
+    return crc
 
 
 def write_layers(
@@ -64,7 +185,7 @@ def record_units(
     parts = Block.parts_from(params)
     schema = activations_schema(parts[0][0].width)
     with TableWriter(output, schema, details) as writer:
-        for layers in _signals(parts, seed, group_size, True, device):
+        for layers in _Signals(parts, seed, group_size, True, device):
             if layers.units is None:
                 raise ValueError("the sampler gave no units")
             for row, (point, net) in enumerate(_networks(parts, group_size)):
@@ -136,46 +257,62 @@ class _RowColumns:
         )
 
 
-def _signals(
-    parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int, units: bool, device: str
-) -> Iterator[Layers]:
+class _Signals(Iterator[Layers]):
     """Blocks of layers of the kept networks of all parts, in their order.
 
     Points of one block share width, depth and source; those that differ in activation, init, inputs or m0 are
     propagated side by side.
     """
-    if parts[0][0].source == "process":
-        yield _process_signals(parts, seed, group_size)
-        return
-    streams = []
-    for point, first, count in parts:
-        replicas = [
-            Replicas(("propagate", point.source, point.point_id, group), group_size, point.sigma_w, point.sigma_b)
-            for group in range(first, first + count)
+
+    def __init__(
+        self, parts: tuple[tuple[Point, int, int], ...], seed: int, group_size: int, units: bool, device: str
+    ) -> None:
+        streams = []
+        for point, first, count in parts:
+            replicas = [
+                Replicas(("propagate", point.source, point.point_id, group), group_size, point.sigma_w, point.sigma_b)
+                for group in range(first, first + count)
+            ]
+            kept = min((first + count) * group_size, point.nets) - first * group_size
+            start: dict[str, Any] = {
+                "source": point.source,
+                "activation": point.activation,
+                "init": point.init,
+                "width": point.width,
+                "depth": point.depth,
+                "inputs": point.inputs,
+                "m0": point.m0,
+            }
+            streams.append((start, replicas, kept))
+        runs: list[tuple[dict[str, Any], list[Replicas], list[slice]]] = []
+        for start, replicas, kept in streams:
+            if not runs or runs[-1][0] != start:
+                runs.append((start, [], []))
+            begin = len(runs[-1][1]) * group_size
+            runs[-1][1].extend(replicas)
+            runs[-1][2].append(slice(begin, begin + kept))
+        self._kept = [slices for _, _, slices in runs]
+        self._made = [
+            propagate(**start, replicas=groups, root_seed=seed, units=units, device=device) for start, groups, _ in runs
         ]
-        kept = min((first + count) * group_size, point.nets) - first * group_size
-        start: dict[str, Any] = {
-            "source": point.source,
-            "activation": point.activation,
-            "init": point.init,
-            "width": point.width,
-            "depth": point.depth,
-            "inputs": point.inputs,
-            "m0": point.m0,
-        }
-        streams.append((start, replicas, kept))
-    runs: list[tuple[dict[str, Any], list[Replicas], list[slice]]] = []
-    for start, replicas, kept in streams:
-        if not runs or runs[-1][0] != start:
-            runs.append((start, [], []))
-        begin = len(runs[-1][1]) * group_size
-        runs[-1][1].extend(replicas)
-        runs[-1][2].append(slice(begin, begin + kept))
-    made = [
-        propagate(**start, replicas=groups, root_seed=seed, units=units, device=device) for start, groups, _ in runs
-    ]
-    for blocks in zip(*made, strict=True):
-        yield _join(list(blocks), [slices for _, _, slices in runs])
+
+    def __next__(self) -> Layers:
+        return _join([next(made) for made in self._made], self._kept)
+
+    @property
+    def done(self) -> int:
+        """Layers that were propagated through."""
+        return self._made[0].done
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the layers to come depend on."""
+        return {f"{index}.{n}": v for index, made in enumerate(self._made) for n, v in made.state().items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a ``state``."""
+        for index, made in enumerate(self._made):
+            prefix = f"{index}."
+            made.restore({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
 
 
 def _join(blocks: list[Layers], kept: list[list[slice]]) -> Layers:

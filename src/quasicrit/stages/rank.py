@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from quasicrit.errors import FitError, TheoryError
 from quasicrit.networks import load_task
 from quasicrit.rng import generator
+from quasicrit.stages.parts import Parts
 from quasicrit.statistics import compare_ranks, first_choice_regret
 from quasicrit.tables import SCHEMAS, read_table, write_table
 from quasicrit.theory import depth_ridge, edge_of_chaos, j0
@@ -49,28 +51,32 @@ def rank_predictors(
         floors[task] = np.bincount(labels).max() / len(labels) + params["chance_margin"]
     rank_rows: list[dict[str, Any]] = []
     contest_rows: list[dict[str, Any]] = []
-    for label, values, scores, floor, rows in _regimes(outcomes, known, names, floors):
-        biases = rows["sigma_b"].to_numpy(np.float64)
-        points = rows.groupby(_POINT, sort=True).ngroup().to_numpy()
-        for kind, weak in (("all", None), ("weak", True), ("strong", False)):
-            inside = np.ones(len(biases), bool) if weak is None else (biases <= params["bias_split"]) == weak
-            for outcome in ("accuracy", "speed"):
-                cells = {**label, "biases": kind, "outcome": outcome}
-                _compare(
-                    cells,
-                    names,
-                    values[inside],
-                    scores[outcome][inside],
-                    points[inside],
-                    floor if outcome == "accuracy" else 0.0,
-                    params["resamples"],
-                    generator(seed, "ranks", *map(str, cells.values())),
-                    rank_rows,
-                    contest_rows,
-                )
-    write_table(ranking, SCHEMAS["ranking"], rank_rows, details)
-    write_table(contests, SCHEMAS["contests"], contest_rows, details)
-    write_table(lines, SCHEMAS["lines"], list(_lines(outcomes)), details)
+    with Parts(ranking, params, seed, details, inputs=[*learned, *predictors]) as parts:
+        for label, values, scores, floor, rows in _regimes(outcomes, known, names, floors):
+            biases = rows["sigma_b"].to_numpy(np.float64)
+            points = rows.groupby(_POINT, sort=True).ngroup().to_numpy()
+            for kind, weak in (("all", None), ("weak", True), ("strong", False)):
+                inside = np.ones(len(biases), bool) if weak is None else (biases <= params["bias_split"]) == weak
+                for outcome in ("accuracy", "speed"):
+                    cells = {**label, "biases": kind, "outcome": outcome}
+                    key = [str(value) for value in cells.values()]
+                    compare = partial(
+                        _compare,
+                        cells,
+                        names,
+                        values[inside],
+                        scores[outcome][inside],
+                        points[inside],
+                        floor if outcome == "accuracy" else 0.0,
+                        params["resamples"],
+                        generator(seed, "ranks", *key),
+                    )
+                    made = parts.keep("|".join(key), compare)
+                    rank_rows += made["ranks"]
+                    contest_rows += made["contests"]
+        write_table(ranking, SCHEMAS["ranking"], rank_rows, details)
+        write_table(contests, SCHEMAS["contests"], contest_rows, details)
+        write_table(lines, SCHEMAS["lines"], list(_lines(outcomes)), details)
 
 
 def _lines(outcomes: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -146,10 +152,8 @@ def _compare(
     floor: float,
     resamples: int,
     rng: np.random.Generator,
-    rank_rows: list[dict[str, Any]],
-    contest_rows: list[dict[str, Any]],
-) -> None:
-    """The rows of one regime. A point at which a predictor is null is ranked last by it; rows of one point are drawn together."""
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of one regime: ranks and contests. A point at which a predictor is null is ranked last by it; rows of one point are drawn together."""
     measured = ~np.isnan(values).all(0)
     label = {**cells, "n_points": len(values)}
     x, y = np.where(np.isnan(values), -np.inf, values)[:, measured].T, scores
@@ -161,6 +165,8 @@ def _compare(
     regret = error_of = np.full(len(x), np.nan)
     if made is not None and np.isfinite(y).all() and y.shape[1] > 1:
         regret, error_of = first_choice_regret(x, y)
+    rank_rows: list[dict[str, Any]] = []
+    contest_rows: list[dict[str, Any]] = []
     position = {name: row for row, name in enumerate(np.array(names)[measured])}
     for name in names:
         row = position.get(name)
@@ -193,6 +199,7 @@ def _compare(
                     "outcome_of_contest": verdict,
                 }
             )
+    return {"ranks": rank_rows, "contests": contest_rows}
 
 
 def _null(value: float) -> float | None:

@@ -27,6 +27,7 @@ from quasicrit.networks.device import full_float32, resolve_device
 from quasicrit.networks.mlp import chunker, part_of
 from quasicrit.networks.reductions import torch_reductions
 from quasicrit.points import Block, Point
+from quasicrit.stages.parts import Parts
 from quasicrit.stages.propagate import write_layers
 from quasicrit.tables import SCHEMAS, write_table
 
@@ -75,44 +76,44 @@ def train_networks(
         root_seed=seed,
     )
     save_networks(Path(initial), mlp, {"state": "initial", "device": place})
-    history = train(
-        mlp,
-        data,
-        steps=params["steps"],
-        learning_rate=params["learning_rate"],
-        batch_size=params["batch_size"],
-        root_seed=seed,
-        optimiser=Optimiser(params["optimiser"], params["momentum"]),
-        # A job that is killed goes on from here: Snakemake takes away unfinished outputs, and this is none.
-        checkpoint=Path(trained).with_suffix(".checkpoint"),
-        device=device,
-    )
-    save_networks(Path(trained), mlp, {"state": "trained", "device": place})
-    owners = [p for p, _, _ in parts for _ in range(p.nets)]
-    last = params["steps"]
-    shown = sorted({0, *np.unique(np.round(np.geomspace(1, last, 20)).astype(int)).tolist()})
-    rows = []
-    for index, (net, owner) in enumerate(zip(nets, owners, strict=True)):
-        for step in shown:
-            loss = history.losses[index, step] if step < history.stopped[index] else None
-            accuracy = {0: history.accuracy[index, 0], last: history.accuracy[index, -1]}.get(step)
-            rows.append(
-                {
-                    "point_id": owner.point_id,
-                    "net": net.seed,
-                    "width": owner.width,
-                    "depth": owner.depth,
-                    "sigma_w": net.sigma_w,
-                    "sigma_b": net.sigma_b,
-                    "optimiser": params["optimiser"],
-                    "learning_rate": params["learning_rate"],
-                    "step": step,
-                    "train_loss": loss,
-                    "test_accuracy": accuracy,
-                    "diverged": bool(history.diverged[index]),
-                }
-            )
-    write_table(learning, SCHEMAS["learning"], rows, details)
+    with Parts(trained, params, seed, device, details) as kept:
+        history = train(
+            mlp,
+            data,
+            steps=params["steps"],
+            learning_rate=params["learning_rate"],
+            batch_size=params["batch_size"],
+            root_seed=seed,
+            optimiser=Optimiser(params["optimiser"], params["momentum"]),
+            checkpoint=kept.file("training.checkpoint"),
+            device=device,
+        )
+        save_networks(Path(trained), mlp, {"state": "trained", "device": place})
+        owners = [p for p, _, _ in parts for _ in range(p.nets)]
+        last = params["steps"]
+        shown = sorted({0, *np.unique(np.round(np.geomspace(1, last, 20)).astype(int)).tolist()})
+        rows = []
+        for index, (net, owner) in enumerate(zip(nets, owners, strict=True)):
+            for step in shown:
+                loss = history.losses[index, step] if step < history.stopped[index] else None
+                accuracy = {0: history.accuracy[index, 0], last: history.accuracy[index, -1]}.get(step)
+                rows.append(
+                    {
+                        "point_id": owner.point_id,
+                        "net": net.seed,
+                        "width": owner.width,
+                        "depth": owner.depth,
+                        "sigma_w": net.sigma_w,
+                        "sigma_b": net.sigma_b,
+                        "optimiser": params["optimiser"],
+                        "learning_rate": params["learning_rate"],
+                        "step": step,
+                        "train_loss": loss,
+                        "test_accuracy": accuracy,
+                        "diverged": bool(history.diverged[index]),
+                    }
+                )
+        write_table(learning, SCHEMAS["learning"], rows, details)
 
 
 def record_networks(
