@@ -83,6 +83,7 @@ lint: setup
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake --snakefile workflow/calibration.smk --lint
 
+# Speeds as ratios in one run, and the scaling of every stage: results/benchmarks.md, some minutes on one core.
 benchmarks: setup
 	@$(BIN)/python -m tests.benchmarks
 
@@ -125,4 +126,4 @@ test-slurm: setup
 	@$(BIN)/pytest -q tests/slurm
 
 clean:
-	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/config.json
+	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json

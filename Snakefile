@@ -30,6 +30,14 @@ onstart:
     save_configuration(RUN)  # for quasicrit plan --from
 
 
+onsuccess:
+    note_main_process(RESULTS)
+
+
+onerror:
+    note_main_process(RESULTS)
+
+
 localrules:
     all,
     architectures,

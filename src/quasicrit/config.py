@@ -768,15 +768,16 @@ def resolve_sigma_w(rule: float | str, activation: str, width: int, sigma_b: flo
     if match is None:
         raise ConfigError(f"sigma_w = {rule!r} is neither a number nor critical, ridge or edge_of_chaos")
     name, offset = match.group(1), float(match.group(2) or 0)
-    if name == "critical":
-        value = sigma_c(activation, width)
-    elif name == "ridge":
-        value = ridge(activation, "rms", sigma_b).sigma_w
-    else:
-        value = edge_of_chaos(activation, sigma_b)
+    value = sigma_c(activation, width) if name == "critical" else _mean_field_sigma_w(name, activation, sigma_b)
     if value + offset <= 0:
         raise ConfigError(f"sigma_w = {rule!r} gives {value + offset:.4g}; it must be above 0")
     return value + offset
+
+
+@cache
+def _mean_field_sigma_w(name: str, activation: str, sigma_b: float) -> float:
+    """The ridge or the edge of chaos, which all widths and offsets share."""
+    return ridge(activation, "rms", sigma_b).sigma_w if name == "ridge" else edge_of_chaos(activation, sigma_b)
 
 
 @cache

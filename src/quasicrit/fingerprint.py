@@ -25,18 +25,28 @@ def _file_of(module: str) -> Path | None:
 
 
 @cache
-def _imports(module: str) -> tuple[str, ...]:
+def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
+    """The syntax tree of a module of this package as text, without its docstrings, and the names here that it may import.
+
+    Parsed once, though most modules are part of many fingerprints: a tree takes longer to print than its module to run.
+    """
     path = _file_of(module)
     if path is None:
-        return ()
+        return "", ()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(sorted(name for name in found if _file_of(name) is not None))
+        elif (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree), tuple(sorted(name for name in found if _file_of(name) is not None))
 
 
 def modules_of(module: str) -> list[str]:
@@ -47,7 +57,7 @@ def modules_of(module: str) -> list[str]:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
-            waiting.extend(_imports(name))
+            waiting.extend(_parsed(name)[1])
     return sorted(seen)
 
 
@@ -59,24 +69,7 @@ def fingerprint(module: str) -> str:
     """
     digest = hashlib.sha256()
     for name in modules_of(module):
-        path = _file_of(name)
-        if path is not None:
-            digest.update(f"{name}:{_code(path)}\n".encode())
+        digest.update(f"{name}:{_parsed(name)[0]}\n".encode())
     for library in _LIBRARIES:
         digest.update(f"{library}=={metadata.version(library)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _code(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:] or [ast.Pass()]
-    return ast.dump(tree)

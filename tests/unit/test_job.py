@@ -1,7 +1,9 @@
-"""What a job does with an error: one sentence and exit code 2 for the user's, a traceback for a bug."""
+"""What a job does with an error: one sentence and exit code 2 for the user's, a traceback for a bug; and its CPU time."""
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,29 @@ def test_a_bug_shows_its_traceback_in_the_log(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), job(str(log), {}):
         1 / 0  # noqa: B018
     assert "ZeroDivisionError" in log.read_text(encoding="utf-8")
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_the_log_ends_in_the_cpu_time_before_the_body_and_in_all(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    burn(0.05)
+    before = time.process_time()
+    with job(str(log), {}):
+        burn(0.3)
+    said, last = log.read_text(encoding="utf-8").splitlines()
+    assert said.startswith("done in ")
+    found = json.loads(last)
+    assert found["cpu_start"] >= before - 0.02  # clock ticks of 10 ms
+    assert found["cpu"] - found["cpu_start"] >= 0.28
+
+
+def test_a_job_that_fails_notes_no_cpu_time(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with pytest.raises(ZeroDivisionError), job(str(log), {}):
+        1 / 0  # noqa: B018
+    assert "cpu_start" not in log.read_text(encoding="utf-8")

@@ -43,6 +43,12 @@ def write(tmp_path: Path) -> Write:
     return call
 
 
+def log(results: Path, job: Job, start: float, total: float) -> None:
+    path = results / "logs" / f"{job.name}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'done in 9.9 s\n{{"cpu_start": {start}, "cpu": {total}}}\n', encoding="utf-8")
+
+
 def benchmark(results: Path, job: Job, seconds: float, memory: str = "100.0") -> None:
     path = results / "benchmarks" / f"{job.name}.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,9 @@ def test_the_jobs_are_those_of_snakemake(tmp_path: Path, monkeypatch: pytest.Mon
             for job in jobs
         }
     planned = {(job.stage, job.name): job for job in plan_jobs(read_configuration([DEFAULT, SMOKE]))}
+    logs = {str(log).removeprefix("results/logs/").removesuffix(".log") for job in jobs for log in job.log}
     assert len(asked) == len(jobs)
+    assert logs == {name for _, name in asked}  # a job's log and benchmark file have one name
     assert sorted(asked) == sorted(planned)
     for stage in ("propagate_signals", "detect_avalanches", "fit_exponents", "train_networks", "record_networks",
                   "learn_plane", "predict_learning", "compare_initialisations", "train_architecture", "detect_cascades", "fit_cascades"):  # fmt: skip
@@ -295,6 +303,8 @@ def test_a_run_is_compared_with_its_own_configuration(tmp_path: Path) -> None:
     assert load_config(json.loads((tmp_path / "small/config.json").read_text("utf-8"))) == ran
     for job in plan_jobs(ran):
         benchmark(tmp_path / "small", job, 2 * job.seconds)
+        log(tmp_path / "small", job, 1.0, 4.0)
+    (tmp_path / "small/logs/snakemake.jsonl").write_text('{"cpu": 9.0}\n', encoding="utf-8")
     made = plan_report([DEFAULT, PAPER], results=ran.results)
     assert made["notes"] == []
     assert all(used["ratio"] == pytest.approx(2) for used in made["used"].values())
@@ -303,6 +313,67 @@ def test_a_run_is_compared_with_its_own_configuration(tmp_path: Path) -> None:
     sizes = [plan_report([DEFAULT, PAPER], r, target_minutes=60)["target"] for r in (None, ran.results)]
     assert sizes[1]["block_size"] == pytest.approx(sizes[0]["block_size"] / 2, rel=0.05)
     assert sizes[1]["learning_block_size"] == pytest.approx(sizes[0]["learning_block_size"] / 2, rel=0.05)
+
+
+def test_share_of_cpu_time_outside_the_science(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two stages and two runs of Snakemake: shares by stage and in all; failed and missing jobs count for nothing."""
+    jobs = plan_jobs(config())
+    slow = [job for job in jobs if job.stage == "detect_avalanches"][:4]
+    quick = [job for job in jobs if job.stage == "draw_figure"][:2]
+    for job in (*slow, *quick):
+        benchmark(tmp_path, job, job.seconds)
+    for job in slow[:3]:
+        log(tmp_path, job, 1.0, 10.0)
+    (tmp_path / "logs" / f"{slow[3].name}.log").write_text("Traceback\n", encoding="utf-8")
+    for job in quick:
+        log(tmp_path, job, 1.5, 3.0)
+    made = plan_report([DEFAULT, SMOKE], results=str(tmp_path))
+    assert any("no CPU time of Snakemake" in note for note in made["notes"])
+    assert made["outside"]["share"] == pytest.approx(6 / 36)
+    (tmp_path / "logs/snakemake.jsonl").write_text('{"cpu": 5.0}\n{"cpu": 4.0}\n', encoding="utf-8")
+    assert main(["plan", DEFAULT, SMOKE, "--from", str(tmp_path), "--json"]) == 0
+    outside = json.loads(capsys.readouterr().out)["outside"]
+    assert {stage: (row["jobs"], row["share"]) for stage, row in outside["stages"].items()} == {
+        "detect_avalanches": (3, pytest.approx(0.1)),
+        "draw_figure": (2, pytest.approx(0.5)),
+        "snakemake": (0, 1.0),
+    }
+    assert (outside["jobs"], outside["start_seconds"], outside["cpu_seconds"]) == (5, 15.0, 45.0)
+    assert outside["share"] == pytest.approx(1 / 3)
+    assert main(["plan", DEFAULT, SMOKE, "--from", str(tmp_path)]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["stage", "jobs", "start_cpu_s", "cpu_s", "share"] in shown
+    assert ["draw_figure", "2", "3.000", "6.000", "0.500"] in shown
+    assert ["all", "5", "15.0", "45.0", "0.333"] in shown
+
+
+def test_a_run_without_cpu_times_says_so(tmp_path: Path) -> None:
+    benchmark(tmp_path, plan_jobs(config())[0], 1.0)
+    made = plan_report([DEFAULT, SMOKE], results=str(tmp_path))
+    assert "outside" not in made
+    assert any("hold no CPU times" in note for note in made["notes"])
+
+
+def test_a_broken_line_of_the_main_process_is_named(tmp_path: Path) -> None:
+    job = plan_jobs(config())[0]
+    benchmark(tmp_path, job, 1.0)
+    log(tmp_path, job, 1.0, 2.0)
+    (tmp_path / "logs/snakemake.jsonl").write_text('{"cpu": 5.0}\n{"cp', encoding="utf-8")
+    with pytest.raises(TableError, match=r"snakemake\.jsonl: each line must be"):
+        plan_report([DEFAULT, SMOKE], results=str(tmp_path))
+
+
+def test_full_blocks_start_in_a_small_share_of_their_time() -> None:
+    """Start over seconds of all blocks, the last and smaller ones too; requirement 5 % at an hour."""
+    target = plan_report([DEFAULT, PAPER], target_minutes=60)["target"]
+    planned = read_configuration([DEFAULT, PAPER])
+    plane = planned.learning.model_copy(update={"block_size": target["learning_block_size"]})
+    again = plan_jobs(planned.model_copy(update={"block_size": target["block_size"], "learning": plane}))
+    cut = [job for job in again if job.stage in ("propagate_signals", "record_units", "detect_avalanches", "learn_plane", "predict_learning")]  # fmt: skip
+    assert target["start_share"] == pytest.approx(sum(job.start for job in cut) / sum(job.seconds for job in cut))
+    assert 0 < target["start_share"] <= 0.05
+    full = max(cut, key=lambda job: job.seconds)
+    assert full.start / full.seconds < 0.001
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from quasicrit.stages.plan_report import plan_report
 from quasicrit.tables import SCHEMAS, read_provenance, read_table
 
 from .conftest import REPOSITORY, run, snakemake
@@ -49,6 +50,19 @@ def test_everything_is_made(smoke: Path) -> None:
     assert (measured["ci_low"] <= measured["ci_high"]).all()
     assert len(measured) > 20
     assert json.loads((results / "config.json").read_text(encoding="utf-8"))["resamples"] == 100
+
+
+def test_cpu_time_outside_the_science_is_known(smoke: Path) -> None:
+    """Every job and the main process noted theirs; only bounds that hold on any machine."""
+    made = plan_report(
+        [str(REPOSITORY / "config.yaml"), str(REPOSITORY / "workflow/presets/smoke.yaml")], str(smoke / "results")
+    )
+    outside = made["outside"]
+    assert outside["jobs"] == made["jobs"]
+    assert outside["stages"]["snakemake"]["cpu_seconds"] > 1
+    for row in outside["stages"].values():
+        assert 0 < row["start_seconds"] <= row["cpu_seconds"]
+    assert 0 < outside["share"] < 1
 
 
 def test_tables_say_where_they_come_from(smoke: Path) -> None:

@@ -17,6 +17,7 @@ from quasicrit.config import (
 from quasicrit.errors import QuasicritError
 from quasicrit.fingerprint import fingerprint
 from quasicrit.reference import IMPOSTORS, PROCESSES
+from quasicrit.stages.cpu import note_main_process
 from quasicrit.stages.fetch import SOURCES, fetched_files
 from quasicrit.stages.figure_tables import FIGURE_TABLES
 from quasicrit.stages.plan import (
@@ -261,11 +262,9 @@ def kind_files(stage):
 
 
 def kind_params(wildcards):
-    from dataclasses import asdict
-
     kind = (wildcards.source, wildcards.protocol)
     return {
-        "points": [asdict(p) for p in POINTS if (p.source, p.protocol) == kind],
+        "points": [p.params() for p in POINTS if (p.source, p.protocol) == kind],
         "other_windows": RUN.protocols.other_windows.get(wildcards.protocol, ()),
         "min_layers_per_width": RUN.protocols.min_layers_per_width,
         "resamples": RUN.resamples,

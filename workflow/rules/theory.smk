@@ -33,7 +33,7 @@ rule list_points:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        points=[__import__("dataclasses").asdict(p) for p in POINTS],
+        points=[p.params() for p in POINTS],
         fingerprint=fingerprint("quasicrit.stages.points"),
     message:
         f"Points: {len(POINTS)} points of parameter space spelled out"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from quasicrit.avalanches import detect, size_by_layer, standardise
 from quasicrit.reference.signals import fractional_noise
 
 __all__ = ["branching_at_depth", "population_at_depth", "walk_at_depth"]
@@ -56,6 +55,9 @@ def population_at_depth(
 
 
 def _cut(activity: np.ndarray, last_start: int, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # Not above: it loads numba, which who reads the registry alone does not need.
+    from quasicrit.avalanches import detect, size_by_layer, standardise
+
     z = standardise(activity)
     events = detect(z, threshold, "drop", last_start)
     whole = events.censored == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quasicrit.errors import QuasicritError
+from quasicrit.stages.cpu import cpu_line, cpu_seconds
 from quasicrit.tables import provenance
 
 __all__ = ["job"]
@@ -25,11 +26,12 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     ``params`` may hold ``device``, cpu or cuda, where the body computes; without it, it does on the CPU.
     An error that the user can mend ends the job with exit code 2 and one sentence on standard error and in ``log``;
-    any other error is a bug and shows its traceback.
+    any other error is a bug and shows its traceback. The log of a job that is done says how long it took, and its last line
+    what CPU time passed before its body and in all (``quasicrit.stages.cpu``).
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
+    start, start_cpu = time.monotonic(), cpu_seconds()
     text = json.dumps(params, sort_keys=True, default=str)
     try:
         with _progress(path):
@@ -51,7 +53,7 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     except Exception:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         raise
-    path.write_text(f"done in {time.monotonic() - start:.1f} s\n", encoding="utf-8")
+    path.write_text(f"done in {time.monotonic() - start:.1f} s\n{cpu_line(start_cpu)}", encoding="utf-8")
 
 
 @contextlib.contextmanager

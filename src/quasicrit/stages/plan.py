@@ -153,13 +153,15 @@ SAVED = "config.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One job: its rule, the name of its benchmark file (without .tsv, below benchmarks/), and what it is predicted to take."""
+    """One job: its rule, the name of its benchmark file (without .tsv, below benchmarks/; of its log below logs/), and what it is
+    predicted to take; ``start`` of its seconds pass before its work begins."""
 
     stage: str
     name: str
     seconds: float
     memory_mb: float
     disk_mb: float = 0.01
+    start: float = 0.0
 
     @property
     def may_use_gpu(self) -> bool:
@@ -201,7 +203,7 @@ def request_minutes(job: Job) -> int:
 def _job(stage: str, name: str, work: Mapping[str, float], kind: str = "", memory: float = 0, disk: float = 1e4) -> Job:
     """A job by its model; ``memory`` and ``disk`` in bytes, memory beside the model's own."""
     model = MODELS[f"{stage} {kind}".strip()]
-    return Job(stage, name, model.seconds(**work), model.memory + memory / _MB, disk / _MB)
+    return Job(stage, name, model.seconds(**work), model.memory + memory / _MB, disk / _MB, model.start)
 
 
 def _constant(stage: str, name: str, disk: float = 0.01) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 
 from quasicrit.config import Config, load_config
 from quasicrit.errors import ConfigError, TableError
+from quasicrit.stages.cpu import MAIN, Overhead, overhead_of
 from quasicrit.stages.plan import SAVED, Job, plan_jobs, sizes_for
 from quasicrit.stages.user_table import answer
 
@@ -139,7 +140,8 @@ def _corrected(jobs: Sequence[Job], used: Mapping[str, Usage]) -> list[Job]:
     for job in jobs:
         usage = used.get(job.stage)
         memory = 1.0 if usage is None else max(1.0, usage.memory_ratio)
-        made.append(replace(job, seconds=_factor(job.stage, used) * job.seconds, memory_mb=memory * job.memory_mb))
+        time = _factor(job.stage, used)
+        made.append(replace(job, seconds=time * job.seconds, start=time * job.start, memory_mb=memory * job.memory_mb))
     return made
 
 
@@ -172,8 +174,9 @@ def plan_report(
     """What the run of these configuration files will cost, by stage and in all; memory and disk in MB.
 
     ``results``: a finished run, whose benchmark files are compared with what is predicted for its own configuration (that of
-    ``paths`` where it has saved none) and correct the plan. ``target_minutes``: sizes of blocks with which full jobs take
-    that long. wall_hours is the least that ``cores`` take: all work spread evenly, or the longest job.
+    ``paths`` where it has saved none) and correct the plan; the CPU times in its logs give the share outside the science.
+    ``target_minutes``: sizes of blocks with which full jobs take that long. wall_hours is the least that ``cores`` take: all work
+    spread evenly, or the longest job.
 
     Raises ConfigError and TableError with one sentence.
     """
@@ -181,6 +184,7 @@ def plan_report(
     jobs = plan_jobs(config)
     notes = []
     used: dict[str, Usage] = {}
+    outside: dict[str, Any] | None = None
     if results is not None:
         saved = Path(results) / SAVED
         ran = jobs
@@ -201,6 +205,7 @@ def plan_report(
             notes.append(
                 f"{compared} of the {len(ran)} jobs of {results} have a benchmark file; only they are compared"
             )
+        outside = _outside(results, ran, notes)
         jobs = _corrected(jobs, used)
     gpu = _has_gpu(config)
     if gpu:
@@ -225,6 +230,8 @@ def plan_report(
             }
             for stage, u in used.items()
         }
+    if outside is not None:
+        made["outside"] = outside
     if target_minutes is not None:
         made["target"] = _target(config, target_minutes, used)
     return answer({**made, "notes": notes})
@@ -239,8 +246,29 @@ def _has_gpu(config: Config) -> bool:
     return resolve_device("auto").type == "cuda"
 
 
+def _outside(results: str, jobs: Sequence[Job], notes: list[str]) -> dict[str, Any] | None:
+    """CPU time outside the science by stage and in all; what is missing is added to ``notes``."""
+    found = overhead_of(results, jobs)
+    if not set(found) - {MAIN}:
+        notes.append(f"the logs of {results} hold no CPU times, so the share outside the science is not known")
+        return None
+    if MAIN not in found:
+        notes.append(f"{results} holds no CPU time of Snakemake itself: the share outside the science lacks it")
+    every = Overhead(
+        sum(row.jobs for row in found.values()),
+        sum(row.start_seconds for row in found.values()),
+        sum(row.cpu_seconds for row in found.values()),
+    )
+
+    def shown(row: Overhead) -> dict[str, Any]:
+        return {**asdict(row), "share": row.share}
+
+    return {"stages": {stage: shown(row) for stage, row in found.items()}, **shown(every)}
+
+
 def _target(config: Config, minutes: float, used: Mapping[str, Usage]) -> dict[str, Any]:
-    """Sizes of blocks for jobs of about ``minutes``; with them all jobs, and of those that are blocks the longest and largest."""
+    """Sizes of blocks for jobs of about ``minutes``; with them all jobs, and of those that are blocks the longest and largest, and
+    the share of their time that passes before the work begins."""
     factors = {stage: _factor(stage, used) for stage in ("propagate_signals", "learn_plane")}
     block_size, learning = sizes_for(config, minutes, factors)
     plane = config.learning.model_copy(update={"block_size": learning})
@@ -253,6 +281,7 @@ def _target(config: Config, minutes: float, used: Mapping[str, Usage]) -> dict[s
         "learning_block_size": learning,
         "jobs": len(jobs),
         **{key: costs[key] for key in ("memory", "longest_minutes")},
+        "start_share": sum(job.start for job in cut) / sum(job.seconds for job in cut),
     }
 
 
@@ -260,6 +289,7 @@ _HEADINGS = {
     "jobs": "jobs", "cpu_hours": "cpu_hours", "gpu_hours": "gpu_hours", "memory": "memory_mb", "disk": "disk_mb",
     "longest_minutes": "longest_min", "predicted_hours": "predicted_hours", "used_hours": "used_hours", "ratio": "ratio",
     "predicted_memory": "predicted_mb", "used_memory": "used_mb", "memory_ratio": "ratio_mb",
+    "start_seconds": "start_cpu_s", "cpu_seconds": "cpu_s", "share": "share",
 }  # fmt: skip
 
 
@@ -275,12 +305,20 @@ def plan_text(made: Mapping[str, Any]) -> str:
             "Predicted against used, by the benchmark files (the plan above is corrected by it):",
             _table(made["used"]),
         ]
+    if "outside" in made:
+        found = made["outside"]
+        every = {key: found[key] for key in next(iter(found["stages"].values()))}
+        parts += [
+            "CPU time outside the science (start and imports of every job, and Snakemake itself):",
+            _table({**found["stages"], "all": every}),
+        ]
     if "target" in made:
         t = made["target"]
         parts.append(
             f"For jobs of about {t['minutes']:g} minutes: block_size: {_yaml(t['block_size'])}, learning.block_size: "
             f"{_yaml(t['learning_block_size'])}. Then {t['jobs']} jobs; of the blocks the longest takes "
-            f"{t['longest_minutes']:.3g} minutes, the largest {t['memory']:.0f} MB."
+            f"{t['longest_minutes']:.3g} minutes, the largest {t['memory']:.0f} MB, and {100 * t['start_share']:.2g} % of their time "
+            "pass before the work begins."
         )
     return "\n".join([*parts, *(f"Note: {note}." for note in made["notes"])])
 
