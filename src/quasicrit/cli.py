@@ -1,4 +1,4 @@
-"""The command ``quasicrit``: theory, record, detect, fit, crackling, collapse, classify and advise, on one's own tables too; plan.
+"""The command ``quasicrit``: theory, record, detect, fit, crackling, collapse, classify, spikes and advise, on one's own data too; plan.
 
 Every subcommand prints a table for people or, with ``--json``, one JSON object for programs, in which a
 number that could not be had is null and ``reasons`` says why under its key. Exit codes: 0 answered; 2 bad
@@ -448,6 +448,123 @@ def classify_command(
         offset=offset,
         resamples=resamples,
         seed=seed,
+        stream=_standard_input(),
+    )
+    return _Shown(made, as_json)
+
+
+@app.command()
+def spikes(
+    recording: Annotated[
+        str,
+        typer.Argument(
+            help="Spike trains, raster or activity: Parquet, CSV, text columns (- is standard input) or NWB."
+        ),
+    ],
+    form: Annotated[
+        Literal["spikes", "raster", "activity"],
+        typer.Option(
+            help="A row for each spike; numbers of spikes in bins; or the activity of the population in bins."
+        ),
+    ] = "spikes",
+    time_column: Annotated[
+        str, typer.Option(help="Column of the times ('': rows are successive bins of --raster-step).")
+    ] = "time",
+    unit_column: Annotated[str, typer.Option(help="Column of the units.")] = "unit",
+    segment_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of segments (trials); of an NWB file its table of intervals. Default: one segment.",
+            show_default=False,
+        ),
+    ] = None,
+    count_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the counts of a raster with a row for each time and unit. Default: every column is a unit.",
+            show_default=False,
+        ),
+    ] = None,
+    activity_column: Annotated[str, typer.Option(help="Column of the activity (--form activity).")] = "activity",
+    time_unit: Annotated[float, typer.Option(help="Seconds in a unit of the times: 0.001 for milliseconds.")] = 1.0,
+    raster_step: Annotated[
+        float | None,
+        typer.Option(help="Seconds between bins. Default: the smallest difference of times.", show_default=False),
+    ] = None,
+    start: Annotated[float | None, typer.Option(help="Seconds at which every segment starts.")] = None,
+    stop: Annotated[float | None, typer.Option(help="Seconds at which every segment stops.")] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            "--bin",
+            help="Seconds of a bin of avalanches. Default: mean interval between spikes of the population; of an activity its step.",
+            show_default=False,
+        ),
+    ] = None,
+    bins: Annotated[str, typer.Option(help="Multiples of the bin to try as well.")] = "0.5,1,2,4",
+    threshold: Annotated[
+        str, typer.Option(help="A number, median, or quantile:p of the activity in bins; avalanches are above it.")
+    ] = "0",
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Durations a,b to fit, in bins. Default: 4 (2 if that is no octave) to their 99th percentile.",
+            show_default=False,
+        ),
+    ] = None,
+    step: Annotated[float, typer.Option(help="Seconds of a step of the branching ratio.")] = 0.004,
+    max_lag: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps up to which the branching ratio is fitted. Default: a hundredth of a segment or block, 10 to 200.",
+            show_default=False,
+        ),
+    ] = None,
+    block: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of a block, the unit of the errors. Default: segments if there are 20, else a fiftieth of the recording.",
+            show_default=False,
+        ),
+    ] = None,
+    fraction: Annotated[
+        float | None,
+        typer.Option(help="Share of the units that was recorded; below 1 avalanches are biased.", show_default=False),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Where the avalanches of the bin go (.parquet).", show_default=False)
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(help="Draw avalanches, controls and correlations here (.pdf, .png, .svg).")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=20, max=100_000, help="Bootstrap resamples.")] = 400,
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> _Shown:
+    """Is a population of neurons critical? Avalanches, branching ratio, controls, class and evidence."""
+    from quasicrit.stages.spike_input import Columns
+    from quasicrit.stages.spike_table import spike_table
+
+    made = spike_table(
+        recording,
+        Columns(time_column, unit_column, segment_column, count_column, activity_column),
+        form=form,
+        time_unit=time_unit,
+        raster_step=raster_step,
+        start=start,
+        stop=stop,
+        width=width,
+        bins=bins,
+        threshold=threshold,
+        window=window,
+        step=step,
+        max_lag=max_lag,
+        block=block,
+        fraction=fraction,
+        resamples=resamples,
+        seed=seed,
+        out=out,
+        plot=plot,
         stream=_standard_input(),
     )
     return _Shown(made, as_json)

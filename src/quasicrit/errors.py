@@ -13,6 +13,7 @@ __all__ = [
     "RecordingError",
     "TableError",
     "TheoryError",
+    "UncorrelatedError",
 ]
 
 
@@ -46,6 +47,10 @@ class AvalancheError(QuasicritError):
 
 class FitError(QuasicritError):
     """Data from which an exponent cannot be estimated."""
+
+
+class UncorrelatedError(FitError):
+    """Activity that does not depend on what it was before, and so has no branching ratio."""
 
 
 class AdviceError(QuasicritError):

@@ -903,9 +903,9 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
 
 
 def read_columns(
-    path: str, columns: Sequence[str], optional: Sequence[str] = (), stream: BinaryIO | None = None
+    path: str, columns: Sequence[str] | None, optional: Sequence[str] = (), stream: BinaryIO | None = None
 ) -> pd.DataFrame:
-    """Read ``columns`` of a user's table, and those of ``optional`` that it has (``-``: binary ``stream``).
+    """Read ``columns`` (None: all) of a user's table, and those of ``optional`` that it has (``-``: binary ``stream``).
 
     Parquet is known by its first bytes. Other text is CSV when the first line has a comma, else white-space
     separated; lines that start with # are comments. The first line names the columns; if it holds numbers,
@@ -928,7 +928,8 @@ def read_columns(
         raise TableError(f"{name}: there is no such file") from None
     except OSError as error:
         raise TableError(f"{name}: the file cannot be read ({error.strerror})") from None
-    wanted, extra = list(dict.fromkeys(columns)), list(dict.fromkeys(optional))
+    wanted = None if columns is None else list(dict.fromkeys(columns))
+    extra = list(dict.fromkeys(optional))
     if content[:4] == b"PAR1":
         with _parquet(name, pa.BufferReader(content) if path == "-" else path) as file:
             _verify(name, file)
@@ -994,8 +995,9 @@ def _unnamed_text(name: str, content: str) -> pa.Table:
     return _parsed(name, lines, comma, [f"{index + 1}" for index in range(len(_cells(lines[0], comma)))], None)
 
 
-def _present(name: str, found: Sequence[str], wanted: Sequence[str], extra: Sequence[str]) -> list[str]:
-    """The columns to read; every wanted one must be there, and once."""
+def _present(name: str, found: Sequence[str], wanted: Sequence[str] | None, extra: Sequence[str]) -> list[str]:
+    """The columns to read (``wanted`` None: all); every wanted one must be there, and once."""
+    wanted = found if wanted is None else wanted
     for column in wanted:
         if column not in found:
             raise TableError(f"{name}: the column {column!r} is missing; it has {', '.join(found)}")
@@ -1016,7 +1018,7 @@ def _decoded(name: str, content: bytes) -> str:
     return text
 
 
-def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[str]) -> pa.Table:
+def _text_table(name: str, content: str, wanted: Sequence[str] | None, extra: Sequence[str]) -> pa.Table:
     lines = [line for line in content.splitlines() if line.strip()]
     first = next((index for index, line in enumerate(lines) if not line.lstrip().startswith("#")), None)
     if first is None:
@@ -1027,12 +1029,13 @@ def _text_table(name: str, content: str, wanted: Sequence[str], extra: Sequence[
     rows = [line for line in lines[first:] if not line.lstrip().startswith("#")]
     if not all(_is_number(cell) for cell in header):
         names, rows = header, rows[1:]
-    elif len(comment) == len(header) and set(wanted) <= set(comment):
+    elif len(comment) == len(header) and set(wanted or ()) <= set(comment):
         names = comment
-    elif len(header) == 1 and len(wanted) == 1:
+    elif wanted is not None and len(header) == 1 and len(wanted) == 1:
         names = list(wanted)
     else:
-        raise TableError(f"{name}: the first line must name the columns, among them {', '.join(wanted)}")
+        among = f", among them {', '.join(wanted)}" if wanted else ""
+        raise TableError(f"{name}: the first line must name the columns{among}")
     chosen = _present(name, names, wanted, extra)
     if not rows:
         raise TableError(f"{name}: the table has a header and no rows; at least one row is needed")

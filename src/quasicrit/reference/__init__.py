@@ -12,21 +12,27 @@ from quasicrit.reference.signals import (
     random_walk,
     subsampled,
 )
+from quasicrit.reference.spiking import LeakyNetwork, branching_spikes, leaky_network, poisson_spikes, sampled_units
 
 __all__ = [
     "IMPOSTORS",
     "PROCESSES",
     "Avalanches",
+    "LeakyNetwork",
     "Process",
     "Signal",
     "autoregressive",
     "branching_activity",
     "branching_at_depth",
+    "branching_spikes",
     "fractional_noise",
     "independent",
+    "leaky_network",
     "poisson_counts",
+    "poisson_spikes",
     "population_at_depth",
     "random_walk",
+    "sampled_units",
     "subsampled",
     "walk_at_depth",
 ]

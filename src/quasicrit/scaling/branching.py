@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from quasicrit.errors import FitError
+from quasicrit.errors import FitError, UncorrelatedError
 from quasicrit.scaling.crackling import Estimate
 from quasicrit.statistics import cluster_weights
 
@@ -26,7 +27,8 @@ _MIN_STEPS, _BLOCKS = 100, 50
 class Branching:
     """``ratio`` m with its interval; ``memory`` −1/ln m in steps; ``amplitude`` b, 1 where all is seen.
 
-    ``naive``: the slope r_1 of A_{t+1} on A_t, which subsampling biases to b m. ``slopes``: r_k at ``lags``.
+    ``naive``: the slope r_1 of A_{t+1} on A_t, which subsampling biases to b m. ``slopes``: r_k at ``lags``. ``signal``: how
+    many standard errors Σ_k m^k r_k lies above the 0 of an activity without memory, to whose noise an m is fitted as well.
     """
 
     ratio: Estimate
@@ -36,40 +38,52 @@ class Branching:
     lags: tuple[int, ...]
     slopes: tuple[float, ...]
     n_units: int
+    signal: float
 
 
 def branching_ratio(
-    activity: ArrayLike, *, max_lag: int | None = None, n_resamples: int = 400, rng: np.random.Generator
+    activity: ArrayLike | Sequence[ArrayLike],
+    *,
+    max_lag: int | None = None,
+    n_resamples: int = 400,
+    rng: np.random.Generator,
 ) -> Branching:
     """Estimate m of A_{t+1} ~ m A_t + drive from counts (trials, steps), or (steps,), of the activity or of a part of it.
+
+    Trials of different length are a sequence of arrays (steps,); those shorter than twice the largest lag are left out, and the
+    steps below are those of their median.
 
     The slope r_k of A_{t+k} on A_t is b m^k, with b < 1 when only part is seen (then r_1 = b m is far below m, whereas
     the decay with k is not changed). b and m are fitted to r_1 … r_max_lag (default: a hundredth of the
     steps, 10 to 200) by least squares. Errors: m ± t · bootstrap s.d. over trials; of one trial, over 50 blocks of it.
 
-    Raises FitError for fewer than 100 steps, values that are not finite or do not vary, or no positive slopes.
+    Raises FitError for fewer than 100 steps, values that are not finite or do not vary; UncorrelatedError where r_1 is not
+    positive.
     Source: Wilting and Priesemann 2018, Nat. Commun. 9, 2325, arXiv:1608.07035.
     """
-    a = np.atleast_2d(np.asarray(activity, dtype=np.float64))
-    if a.ndim != 2 or a.shape[1] < _MIN_STEPS:
-        raise FitError(f"a branching ratio needs (trials, steps) with at least {_MIN_STEPS} steps, not shape {a.shape}")
-    if not np.isfinite(a).all():
+    rows = _rows(activity)
+    if not np.isfinite(np.concatenate(rows)).all():
         raise FitError("every activity must be a finite number; fill or cut the gaps")
-    steps = a.shape[1]
+    steps = int(np.median([len(row) for row in rows]))
     longest = min(200, max(10, steps // 100)) if max_lag is None else int(max_lag)
     if not 2 <= longest <= steps // 4:
         raise FitError(f"max_lag = {longest} must be from 2 to a quarter of the {steps} steps")
-    a = a - a.mean()
-    if not a.var() > 0.0:
+    rows = [row for row in rows if len(row) >= 2 * longest]
+    everything = np.concatenate(rows)
+    if not everything.var() > 0.0:
         raise FitError("the activity is the same at every step, so that no slope can be had")
+    mean = everything.mean()
     lags = np.arange(1, longest + 1)
-    products, squares = _sums(a, lags)
+    products, squares = _sums([row - mean for row in rows], lags)
     n_units = len(squares)
     weights = np.vstack([np.ones(n_units), cluster_weights(n_units, n_resamples, rng)])
     slopes = (weights @ products) / (weights @ squares)
     if not slopes[0, 0] > 0.0:
-        raise FitError(f"the slope of A(t + 1) on A(t) is {slopes[0, 0]:.3g}: there is no activity that carries on")
+        raise UncorrelatedError(
+            f"the slope of A(t + 1) on A(t) is {slopes[0, 0]:.3g}: there is no activity that carries on"
+        )
     ratios, amplitude = _fit(slopes, lags)
+    along = slopes @ ratios[0] ** lags
     half = float(stdtrit(n_units - 1, 0.975)) * float(ratios[1:].std(ddof=1))
     ratio = Estimate(float(ratios[0]), float(ratios[0]) - half, float(ratios[0]) + half)
     return Branching(
@@ -80,19 +94,35 @@ def branching_ratio(
         tuple(lags.tolist()),
         tuple(slopes[0].tolist()),
         n_units,
+        float(along[0] / along[1:].std(ddof=1)),
     )
 
 
-def _sums(a: FloatArray, lags: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+def _rows(activity: ArrayLike | Sequence[ArrayLike]) -> list[FloatArray]:
+    """Trials as arrays (steps,)."""
+    try:
+        a = np.atleast_2d(np.asarray(activity, dtype=np.float64))
+    except ValueError:
+        rows = [np.asarray(row, dtype=np.float64) for row in activity]  # type: ignore[union-attr]
+        if any(row.ndim != 1 for row in rows) or np.median([len(row) for row in rows]) < _MIN_STEPS:
+            raise FitError(
+                f"a branching ratio needs trials (steps,), half of them with at least {_MIN_STEPS} steps"
+            ) from None
+        return rows
+    if a.ndim != 2 or a.shape[1] < _MIN_STEPS:
+        raise FitError(f"a branching ratio needs (trials, steps) with at least {_MIN_STEPS} steps, not shape {a.shape}")
+    return list(a)
+
+
+def _sums(rows: Sequence[FloatArray], lags: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
     """By unit (trial, or block of the only trial): Σ A_t A_{t+k} and Σ A_t² of the same t; (units, lags)."""
-    trials, steps = a.shape
-    last = steps - int(lags[-1])
-    starts = np.array([0, last]) if trials > 1 else np.linspace(0, last, _BLOCKS + 1).astype(np.int64)
-    products = np.empty((trials, len(starts) - 1, len(lags)))
-    for index, lag in enumerate(lags):
-        products[:, :, index] = np.add.reduceat(a[:, :last] * a[:, lag : last + lag], starts[:-1], axis=1)
-    squares = np.add.reduceat(a[:, :last] ** 2, starts[:-1], axis=1)
-    return products.reshape(-1, len(lags)), squares.reshape(-1, 1)
+    products, squares = [], []
+    for row in rows:
+        last = len(row) - int(lags[-1])
+        starts = np.array([0]) if len(rows) > 1 else np.linspace(0, last, _BLOCKS + 1).astype(np.int64)[:-1]
+        products.append(np.column_stack([np.add.reduceat(row[:last] * row[lag : last + lag], starts) for lag in lags]))
+        squares.append(np.add.reduceat(row[:last] ** 2, starts)[:, np.newaxis])
+    return np.concatenate(products), np.concatenate(squares)
 
 
 def _fit(slopes: FloatArray, lags: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:

@@ -12,11 +12,16 @@ from quasicrit.errors import FitError
 from quasicrit.statistics import cluster_codes, cluster_sums, cluster_weights, percentile_interval
 from quasicrit.tails import power_law_exponents
 
-__all__ = ["Crackling", "Estimate", "crackling", "log_bins", "relation_holds"]
+__all__ = ["Crackling", "Estimate", "crackling", "default_window", "log_bins", "relation_holds"]
 
 #: Fewest events in the window for which exponents are given, and fewest in a bin of the regression.
 MIN_EVENTS = 50
 MIN_PER_BIN = 10
+
+#: The default window ends at this quantile of the durations, and starts at the first of these that leaves it
+#: an octave: the discreteness of time biases exponents of a few steps, but noise has no others.
+_QUANTILE = 0.99
+_SHORTEST = (4, 2)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,18 @@ def log_bins(low: int, high: int, per_octave: int = 4) -> np.ndarray:
     count = max(2, round(per_octave * math.log2((high + 1) / low)) + 1)
     edges = np.unique(np.round(np.geomspace(low, high + 1, count)).astype(np.int64))
     return edges
+
+
+def default_window(duration: np.ndarray) -> tuple[int, int]:
+    """From 4 (or else 2) to the 99th percentile of the durations; raises FitError where it is no octave."""
+    high = math.floor(np.quantile(duration, _QUANTILE))
+    for low in _SHORTEST:
+        if high >= 2 * low:
+            return low, high
+    raise FitError(
+        f"the 99th percentile of the durations is {high}, and a default window needs {2 * _SHORTEST[-1]}; "
+        "give a window, or events that last longer"
+    )
 
 
 def crackling(

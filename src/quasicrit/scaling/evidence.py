@@ -6,11 +6,11 @@ criticality, against it, or was not made. The grade follows from them:
 
 | grade | what it takes |
 |---|---|
-| none | something speaks against: the class is "none", the cut-off does not grow with size, the law is rejected, the relation is broken, or a control passes as well |
+| none | something speaks against: the class is "none", the cut-off does not grow with size, the law is rejected, the relation is broken, a control passes as well, or the branching ratio (of spikes) is below 1 |
 | consistent with | nothing speaks against; exponents of a class over 1.5 decades; growth with size or controls not tested, or p in doubt |
 | supported | besides, alternatives were tried, the cut-off is known to grow with size, and all controls are rejected |
 | strong | besides, two decades, profiles collapse, the answer is stable over thresholds and windows, and surrogates with the same spectrum differ |
-| undecided | no class reaches a probability of ½, or less than 1.5 decades, or the relation is undecided |
+| undecided | no class reaches a probability of ½, or less than 1.5 decades, or the relation or the branching ratio (of spikes) is undecided |
 
 The excursions of a Gaussian walk have no more to them than its increments: unless phase-randomised or increment-shuffled
 surrogates are known to give other exponents, the statement about a Brownian class of probability ½ or more is "Brownian
@@ -33,9 +33,21 @@ GRADES: tuple[Grade, ...] = ("none", "undecided", "consistent with", "supported"
 """From the least to the most."""
 
 Topic = Literal[
-    "law", "decades", "alternatives", "relation", "class", "shape", "growth", "controls", "stability", "surrogates"
+    "law",
+    "decades",
+    "alternatives",
+    "relation",
+    "class",
+    "shape",
+    "growth",
+    "controls",
+    "stability",
+    "surrogates",
+    "branching",
 ]
-_ESSENTIAL: tuple[Topic, ...] = ("law", "alternatives", "relation", "class", "growth", "controls")
+_ESSENTIAL: tuple[Topic, ...] = ("law", "alternatives", "relation", "class", "growth", "controls", "branching")
+#: What the avalanches of a part of the units cannot refute of the whole.
+_BIASED: tuple[Topic, ...] = ("law", "alternatives", "relation", "class", "shape", "stability")
 _MIN_DECADES, _MANY_DECADES = 1.5, 2.0
 #: A law passes above the first, is in doubt below, and is rejected below the second.
 _MIN_P_VALUE, _REJECTED_P_VALUE = 0.1, 0.01
@@ -82,7 +94,10 @@ def grade_evidence(
     controls_rejected: tuple[int, int] | None = None,
     controls_undecided: int = 0,
     same_class: tuple[int, int] | None = None,
+    varied: str = "thresholds, size definitions and windows",
     surrogates_differ: bool | None = None,
+    branching: Finding | None = None,
+    subsampled: float | None = None,
 ) -> Evidence:
     """Grade a claim of criticality; None means that a test was undecided or not made.
 
@@ -96,7 +111,9 @@ def grade_evidence(
     ``shape_collapses``: profiles of different durations fall on one curve (``shape`` says how closely). ``cutoff_grows``: with size (``growth`` says how it was measured and
     what the class demands). ``controls_rejected``: how many of how many, of which ``controls_undecided``
     were neither rejected nor passed. ``same_class``: under how many of how many other thresholds, size definitions and
-    windows the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum or increments.
+    windows (``varied``) the class is the same (all: stable). ``surrogates_differ``: from surrogates with the same spectrum or increments.
+    ``branching``: of spikes, what the branching ratio says. ``subsampled``: the share of the units that was seen, below 1:
+    avalanches then read other exponents than those of the whole, so that they cannot speak against it.
     """
     best = posterior.classes[0]
     findings = [
@@ -113,7 +130,7 @@ def grade_evidence(
         _tested("shape", shape_collapses, "Mean profiles of different durations", "collapse", "do not collapse", shape),
         _growth(cutoff_grows, growth),
         _controls(controls_rejected, controls_undecided),
-        _stability(same_class),
+        _stability(same_class, varied),
         _tested(
             "surrogates",
             surrogates_differ,
@@ -122,11 +139,15 @@ def grade_evidence(
             "give the same exponents",
         ),
     ]
+    if branching is not None:
+        findings.append(branching)
+    if subsampled is not None and subsampled < 1.0:
+        findings = [_of_a_part(finding, subsampled) for finding in findings]
     by_topic = {finding.topic: finding.speaks for finding in findings}
     walk = best.name in ("brownian_excursion", "gaussian_signal")
-    if any(by_topic[topic] is False for topic in _ESSENTIAL):
+    if any(by_topic.get(topic) is False for topic in _ESSENTIAL):
         grade: Grade = "none"
-    elif best.probability < _LIKELY or by_topic["decades"] is None or by_topic["relation"] is None:
+    elif any(by_topic.get(topic, True) is None for topic in ("class", "decades", "relation", "branching")):
         grade = "undecided"
     elif any(by_topic[topic] is None for topic in ("law", "alternatives", "growth", "controls")):
         grade = "consistent with"
@@ -252,14 +273,23 @@ def _controls(rejected: tuple[int, int] | None, undecided: int) -> Finding:
     )
 
 
-def _stability(same: tuple[int, int] | None) -> Finding:
+def _of_a_part(finding: Finding, share: float) -> Finding:
+    """What speaks against, where the avalanches of a part of the units cannot."""
+    if finding.speaks is not False or finding.topic not in _BIASED:
+        return finding
+    return Finding(
+        finding.topic, None, f"{finding.sentence} With {100 * share:.3g} % of the units seen this may be bias."
+    )
+
+
+def _stability(same: tuple[int, int] | None, varied: str) -> Finding:
     if same is None:
-        return Finding("stability", None, "Other thresholds, size definitions and windows were not tried.")
+        return Finding("stability", None, f"Other {varied} were not tried.")
     count, of = same
     return Finding(
         "stability",
         count == of,
-        f"{count} of {of} other thresholds, size definitions and windows give the same class.",
+        f"{count} of {of} other {varied} give the same class.",
     )
 
 

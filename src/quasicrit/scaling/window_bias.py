@@ -19,7 +19,7 @@ from quasicrit.rng import generator
 from quasicrit.scaling.classes import WindowBias
 from quasicrit.scaling.crackling import Crackling, crackling
 
-__all__ = ["bias_of", "class_biases", "measure_biases", "window_biases"]
+__all__ = ["bias_of", "biases_on", "class_biases", "measure_biases", "window_biases"]
 
 #: Events of each reference process, and resamples for the covariance of its exponents.
 _EVENTS = 30_000
@@ -124,3 +124,19 @@ def window_biases(
         if isinstance(found, WindowBias):
             measured[process.name] = found
     return class_biases(measured)
+
+
+@lru_cache(maxsize=16)
+def biases_on(
+    windows: tuple[tuple[int, int], ...], *, offset: float = 0.5, n_events: int = _EVENTS, seed: int = 0
+) -> dict[tuple[int, int], dict[str, tuple[WindowBias, ...]]]:
+    """``class_biases`` on several windows, from one run of every reference process."""
+    measured: dict[tuple[int, int], dict[str, WindowBias]] = {window: {} for window in windows}
+    if not windows:
+        return {}
+    for process in PROCESSES.values():
+        rng = generator(seed, "window biases", process.name)
+        for window, found in zip(windows, measure_biases(process, windows, n_events, rng, offset=offset)):
+            if isinstance(found, WindowBias):
+                measured[window][process.name] = found
+    return {window: class_biases(biases) for window, biases in measured.items()}

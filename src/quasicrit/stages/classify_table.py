@@ -16,10 +16,11 @@ from quasicrit.scaling import (
     Evidence,
     classify,
     classify_events,
+    default_window,
     grade_evidence,
     window_biases,
 )
-from quasicrit.stages.crackling_table import default_window, group_clusters, parse_window
+from quasicrit.stages.crackling_table import group_clusters, parse_window
 from quasicrit.stages.user_table import answer, read_events, table_name
 
 __all__ = ["classify_table", "classify_values"]

@@ -10,15 +10,10 @@ import numpy as np
 
 from quasicrit.errors import FitError
 from quasicrit.rng import generator
-from quasicrit.scaling import Estimate, crackling
+from quasicrit.scaling import Estimate, crackling, default_window
 from quasicrit.stages.user_table import answer, read_events, table_name
 
-__all__ = ["crackling_table", "default_window", "group_clusters", "parse_window"]
-
-#: The default window ends at this quantile of the durations, and starts at the first of these that leaves it
-#: an octave: the discreteness of time biases exponents of a few steps, but noise has no others.
-_QUANTILE = 0.99
-_SHORTEST = (4, 2)
+__all__ = ["crackling_table", "group_clusters", "parse_window"]
 
 #: More clusters than this are dealt at random into this many groups, which bounds the memory of the
 #: bootstrap. A sum over independent clusters is independent between groups, so the errors stay right.
@@ -38,18 +33,6 @@ def parse_window(text: str) -> tuple[int, int]:
             f"window = {text!r} is not understood; give two whole durations a,b with 1 <= a < b, such as 8,500"
         )
     return low, high
-
-
-def default_window(duration: np.ndarray) -> tuple[int, int]:
-    """From 4 (or else 2) to the 99th percentile of the durations; raises FitError where it is no octave."""
-    high = math.floor(np.quantile(duration, _QUANTILE))
-    for low in _SHORTEST:
-        if high >= 2 * low:
-            return low, high
-    raise FitError(
-        f"the 99th percentile of the durations is {high}, and a default window needs {2 * _SHORTEST[-1]}; "
-        "give a window, or events that last longer"
-    )
 
 
 def group_clusters(clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:

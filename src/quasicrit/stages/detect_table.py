@@ -17,7 +17,7 @@ from quasicrit.errors import AvalancheError, TableError
 from quasicrit.stages.user_table import answer, numbers, table_name
 from quasicrit.tables import TableWriter, read_columns
 
-__all__ = ["detect_table"]
+__all__ = ["check_events_name", "detect_table", "parse_threshold", "write_events"]
 
 _MADE = ("start", "duration", "size", "size_raw", "censored")
 
@@ -51,16 +51,11 @@ def detect_table(
     threshold that cannot be understood or leaves nothing to detect, and as ``standardise``. No file is left then.
     """
     name = table_name(path)
-    rule, level = _threshold_rule(threshold)
+    rule, level = parse_threshold(threshold)
     if step_sd is not None and not (math.isfinite(step_sd) and step_sd >= 0):
         raise AvalancheError(f"step_sd = {step_sd:g} is impossible; it must be a finite number of at least 0")
     _check_names(column, time, trajectory)
-    if Path(output).suffix != ".parquet":
-        raise TableError(
-            f"out = {str(output)!r} is no name for the events; they are Parquet, so it must end in .parquet"
-        )
-    if path != "-" and Path(path).resolve() == Path(output).resolve():
-        raise TableError(f"{name}: the events would overwrite the activity; give another name to write to")
+    check_events_name(path, output)
     frame = read_columns(path, [column, time, *trajectory], stream=stream)
     values, times = numbers(frame, column, name), numbers(frame, time, name)
     if (times != np.round(times)).any():
@@ -147,7 +142,7 @@ def detect_table(
     table["size"] = size_raw if step_sd is None else corrected_size(size_raw, duration, step_sd)
     table["size_raw"] = size_raw
     table["censored"] = pd.Categorical.from_codes(censored, list(CENSORED))
-    _write(output, table, {"threshold": threshold, "standardised": standard})
+    write_events(output, table, {"made_by": "quasicrit detect", "threshold": threshold, "standardised": standard})
     one = bool((levels == levels[0]).all())
     skipped = n_given - len(starts)
     notes = [f"{skipped} trajectories of fewer than 2 times are left out"] if skipped else []
@@ -169,6 +164,16 @@ def detect_table(
         },
         {} if one else {"threshold": "each trajectory has its own"},
     )
+
+
+def check_events_name(path: str, output: Path | str) -> None:
+    """Raise TableError unless events can be written to ``output`` without harm to the activity at ``path``."""
+    if Path(output).suffix != ".parquet":
+        raise TableError(
+            f"out = {str(output)!r} is no name for the events; they are Parquet, so it must end in .parquet"
+        )
+    if path != "-" and Path(path).resolve() == Path(output).resolve():
+        raise TableError(f"{path}: the events would overwrite the activity; give another name to write to")
 
 
 def _check_names(column: str, time: str, trajectory: Sequence[str]) -> None:
@@ -200,18 +205,19 @@ def _check_times(name: str, time: str, codes: np.ndarray, times: np.ndarray, who
         )
 
 
-def _write(output: Path | str, table: pd.DataFrame, details: dict[str, Any]) -> None:
+def write_events(output: Path | str, table: pd.DataFrame, details: dict[str, Any]) -> None:
+    """Write a table of events that keeps the user's own columns; ``details`` go into its provenance."""
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     # The user's types may change on the way through Parquet (seconds, say, become milliseconds); the digest
     # that is checked on reading needs those that come out.
     buffer = pa.BufferOutputStream()
     pq.write_table(arrow.schema.empty_table(), buffer)
     arrow = arrow.cast(pq.read_schema(pa.BufferReader(buffer.getvalue())).remove_metadata())
-    with TableWriter(output, arrow.schema, {"made_by": "quasicrit detect", **details}) as writer:
+    with TableWriter(output, arrow.schema, details) as writer:
         writer.write(arrow)
 
 
-def _threshold_rule(text: str) -> tuple[Literal["median", "quantile", "value"], float]:
+def parse_threshold(text: str) -> tuple[Literal["median", "quantile", "value"], float]:
     """The kind of threshold, and p or the value."""
     if text == "median":
         return "median", 0.5
