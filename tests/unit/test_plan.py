@@ -82,11 +82,7 @@ def test_the_jobs_are_those_of_snakemake(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(asked) == len(jobs)
     assert logs == {name for _, name in asked}  # a job's log and benchmark file have one name
     assert sorted(asked) == sorted(planned)
-    for stage in ("propagate_signals", "detect_avalanches", "fit_exponents", "train_networks", "record_networks",
-                  "learn_plane", "predict_learning", "compare_initialisations", "train_architecture", "detect_cascades", "fit_cascades"):  # fmt: skip
-        for key, job in planned.items():
-            if job.stage == stage:
-                assert asked[key] == (request_memory(job), request_minutes(job))
+    assert asked == {key: (request_memory(job), request_minutes(job)) for key, job in planned.items()}
     assert not (tmp_path / "results").exists()
 
 
@@ -185,7 +181,7 @@ def test_architectures_cost_their_training_steps() -> None:
 
 
 def test_resources_have_room_and_a_floor() -> None:
-    assert (request_memory(Job("x", "x", 1.0, 10.0)), request_minutes(Job("x", "x", 1.0, 10.0))) == (1000, 15)
+    assert (request_memory(Job("x", "x", 1.0, 10.0)), request_minutes(Job("x", "x", 1.0, 10.0))) == (1000, 5)
     assert (request_memory(Job("x", "x", 3600.0, 4000.0)), request_minutes(Job("x", "x", 3600.0, 4000.0))) == (
         8000,
         180,
