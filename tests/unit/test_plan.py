@@ -15,7 +15,7 @@ from snakemake.settings.enums import Quietness
 from quasicrit.cli import main
 from quasicrit.config import Config, Grid, blocks, load_config
 from quasicrit.errors import ConfigError, TableError
-from quasicrit.stages.plan import MODELS, Job, plan_jobs, request_memory, request_minutes, save_configuration
+from quasicrit.stages.plan import _ON_GPU, MODELS, Job, plan_jobs, request_memory, request_minutes, save_configuration
 from quasicrit.stages.plan_report import merge, plan_report, read_configuration, usage_of
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +84,17 @@ def test_the_jobs_are_those_of_snakemake(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(asked) == sorted(planned)
     assert asked == {key: (request_memory(job), request_minutes(job)) for key, job in planned.items()}
     assert not (tmp_path / "results").exists()
+
+
+def test_the_groups_of_the_slurm_profile_hold_rules_of_one_device() -> None:
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text("utf-8"))
+    devices: dict[str, set[bool]] = {}
+    for job in plan_jobs(config()):
+        if group := profile["groups"].pop(job.stage, None):
+            devices.setdefault(group, set()).add(job.stage in _ON_GPU)
+    assert not profile["groups"], "no such rules"
+    assert set(profile["group-components"]) <= set(devices)
+    assert all(len(kinds) == 1 for kinds in devices.values())
 
 
 def test_every_model_is_used_and_every_stage_has_one() -> None:
