@@ -71,9 +71,11 @@ resume: setup
 	@$(BIN)/snakemake --unlock --quiet all
 	@$(MAKE) --no-print-directory figures
 
+# make test SLURM=yes: the SLURM test as well, in one session with the workflow's tests, whose local run it compares with.
 test: setup
+	@$(if $(SLURM),tests/slurm/install.sh)
 	@$(BIN)/pytest -q -n 2 tests/unit tests/statistical
-	@$(BIN)/pytest -q tests/workflow
+	@$(BIN)/pytest -q tests/workflow $(if $(SLURM),tests/slurm)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -117,12 +119,10 @@ schema: setup
 	$(BIN)/python -m tests.make_schema
 	$(BIN)/python -m tests.make_config_reference
 
-# A real SLURM on this machine, from Debian's packages (installed if they are missing, as root), the smoke preset through the profile:
-# cancelled jobs, too little memory, a dead slurmd, a dead main process. Ten minutes on two cores.
+# A real SLURM on this machine, from Debian's packages (installed if they are missing, as root): the smoke preset through the profile,
+# with a cancelled job, too little memory and time, a dead slurmd, a dead main process.
 test-slurm: setup
-	@command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1 || [ -x /usr/sbin/slurmctld ] || \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		slurmctld slurmd slurm-client munge; }
+	@tests/slurm/install.sh
 	@$(BIN)/pytest -q tests/slurm
 
 clean:

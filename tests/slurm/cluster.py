@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-SYSTEM = Path("/etc/slurm/slurm.conf")
+from . import teardown
+from .teardown import SYSTEM, processes_of
+
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sinfo", "squeue", "scancel", "sbatch")
 
 CONFIGURATION = """
-ClusterName=test
+ClusterName={name}
 SlurmctldHost={node}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -47,7 +53,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-NodeName={node} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
+GresTypes=gpu
+NodeName={node} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -61,6 +68,19 @@ def _path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
+def _minutes(limit: str) -> int:
+    """days-hours:minutes:seconds, from the end, as squeue writes a limit."""
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    hours, minutes, _ = [0] * (3 - len(parts)) + parts
+    return (24 * int(days or 0) + hours) * 60 + minutes
+
+
+def _megabytes(memory: str) -> int:
+    """As squeue writes it: 1000M, 2G."""
+    return int(float(memory[:-1]) * {"M": 1, "G": 1024, "T": 1024**2}[memory[-1]])
+
+
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for made in sockets:
@@ -71,11 +91,35 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-class Cluster:
-    """SLURM with one node of ``cpus`` processors in ``folder``; a context manager. ``environment``: for its clients."""
+@dataclass(frozen=True)
+class ClusterJob:
+    """A SLURM job: its pieces of work are jobs of Snakemake, one or, in a group, several."""
 
-    def __init__(self, folder: Path, cpus: int = 2) -> None:
+    number: str
+    state: str
+    minutes: int
+    memory_mb: int
+    resources: str
+    work: frozenset[str]
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ("RUNNING", "COMPLETING")
+
+    def has(self, rule: str) -> bool:
+        """Whether a job of this rule is part of it."""
+        return any(piece.startswith(f"{rule}:") for piece in self.work)
+
+
+class Cluster:
+    """SLURM with one node in ``folder``; a context manager. ``environment``: for its clients.
+
+    The node has twice the processors of this machine: jobs wait for files and for each other.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder, self.node = folder, socket.gethostname().split(".")[0]
+        self.name = f"test{os.getpid()}"
         port, port_of_node = _free_ports(2)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 500
         self.munge = folder / "munge" / "socket"
@@ -84,20 +128,28 @@ class Cluster:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.configuration.write_text(
             CONFIGURATION.format(
+                name=self.name,
                 node=self.node,
                 folder=folder,
                 munge=self.munge,
                 port=port,
                 port_of_node=port_of_node,
-                cpus=cpus,
+                cpus=2 * len(os.sched_getaffinity(0)),
                 memory=memory,
             )
         )
+        # A GPU in name only, which jobs ask for and wait for.
+        (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
         self.environment = {**os.environ, "SLURM_CONF": str(self.configuration), "PATH": _path()}
-        self._linked = False
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._work: dict[str, frozenset[str]] = {}
 
     def __enter__(self) -> Cluster:
+        self._undertaker = subprocess.Popen(
+            [sys.executable, teardown.__file__, str(self.folder), self.name],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         try:
             self._link()
             self._start_munge()
@@ -109,11 +161,9 @@ class Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.client("scancel", "--user=root", check=False)
-        for name in ("slurmd", "slurmctld", "munged"):
-            self._stop(name)
-        if self._linked:
-            SYSTEM.unlink()
+        self._undertaker.communicate()
+        for process in self._running.values():
+            process.wait()
 
     def _link(self) -> None:
         """The configuration where programs within a job look for it: they do not inherit SLURM_CONF."""
@@ -122,7 +172,10 @@ class Cluster:
         SYSTEM.unlink(missing_ok=True)
         SYSTEM.parent.mkdir(parents=True, exist_ok=True)
         SYSTEM.symlink_to(self.configuration)
-        self._linked = True
+
+    def processes(self) -> list[int]:
+        """Its daemons, clients and jobs."""
+        return processes_of(str(self.folder), self.name)
 
     def client(self, *command: str, check: bool = True) -> str:
         """What a client program prints."""
@@ -142,10 +195,23 @@ class Cluster:
         """kill -9 of slurmd; its jobs live on."""
         self._running.pop("slurmd").kill()
 
-    def jobs(self) -> list[tuple[str, str, str]]:
-        """(id, state, comment) of every job that the controller remembers; the comment is the rule and its wildcards."""
-        lines = self.client("squeue", "--all", "-h", "-t", "all", "-o", "%i|%T|%k").splitlines()
-        return [tuple(line.split("|", 2)) for line in lines]  # type: ignore[misc]
+    def jobs(self) -> list[ClusterJob]:
+        """Every job that the controller remembers, in the order of submission."""
+        columns = "JobID:|,State:|,TimeLimit:|,MinMemory:|,tres-per-job:|"
+        lines = self.client("squeue", "-h", "-t", "all", "--sort=i", "-O", columns).splitlines()
+        fields = (line.split("|")[:5] for line in lines)
+        return [
+            ClusterJob(number, state, _minutes(limit), _megabytes(memory), resources, self._pieces(number))
+            for number, state, limit, memory, resources in fields
+        ]
+
+    def _pieces(self, number: str) -> frozenset[str]:
+        """The jobs of Snakemake that a SLURM job was submitted for."""
+        if number not in self._work:
+            script = self.client("scontrol", "write", "batch_script", number, "-")
+            (found,) = re.findall(r"--target-jobs (.*?) --", script)
+            self._work[number] = frozenset(shlex.split(found))
+        return self._work[number]
 
     def _start_munge(self) -> None:
         key, log = self.folder / "munge" / "key", self.folder / "munge" / "log"
@@ -167,15 +233,6 @@ class Cluster:
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as log:
             self._running[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-
-    def _stop(self, name: str) -> None:
-        process = self._running.pop(name, None)
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
     def _wait(self, ready: object, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

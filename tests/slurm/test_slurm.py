@@ -1,10 +1,11 @@
-"""Runs through the SLURM profile, on a real SLURM that misbehaves: the same values as an undisturbed local run."""
+"""The smoke preset through the SLURM profile, on a real SLURM that misbehaves: the same values as an undisturbed local run."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,35 +16,31 @@ import pandas as pd
 import pytest
 
 from tests.workflow.conftest import REPOSITORY, snakemake
-from tests.workflow.test_smoke import tables
+from tests.workflow.test_smoke import COMPARED, FIGURES, tables
 
-from .cluster import Cluster, missing
+from .cluster import Cluster, ClusterJob, missing
+from .teardown import SYSTEM, processes_of
 
-#: Of the smoke preset: simulated and trained networks, their avalanches, exponents and scaling; every kind of resource that rules ask for.
-TARGETS = ("--", "results/scaling/scaling.parquet", "results/theory/phase_diagram.parquet")
-COMPARED = ("activity", "events", "moments", "exponents", "comparisons", "distributions", "cutoffs", "learning", "scaling", "controls", "survival", "susceptibility", "phase_diagram")  # fmt: skip
 PROFILE = REPOSITORY / "workflow/profiles/slurm"
-#: Of this rule the first attempt asks for less memory than Python takes to start; the second for enough.
-HUNGRY = "solve_theory"
-ALIVE = ("RUNNING", "COMPLETING")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a local run."""
-    folder = tmp_path_factory.mktemp("local")
-    done = subprocess.run(
-        [*snakemake(folder, "--cores", "2"), *TARGETS], capture_output=True, text=True, check=False, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder
+#: Of these rules the first attempt asks for less memory than their jobs take, and for a minute where the job takes longer.
+HUNGRY, SLOW = "fit_exponents", "solve_theory"
+#: SLURM looks for jobs beyond their limit every 30 seconds: one of a minute lives for 90 at most.
+SECONDS = 95
+#: Its jobs ask for a GPU.
+ON_GPU = "learn_plane"
+#: Imported by each Python that a job starts.
+SLEEPER = f"""
+import sys, time
+if any(".{SLOW}.py" in argument for argument in sys.orig_argv):
+    time.sleep({SECONDS})
+"""
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     absent = missing()
     assert not absent, f"install SLURM and munge first (make test-slurm does): {', '.join(absent)} missing"
-    with Cluster(tmp_path_factory.mktemp("slurm"), cpus=4) as made:
+    with Cluster(tmp_path_factory.mktemp("slurm")) as made:
         yield made
 
 
@@ -53,29 +50,33 @@ def submit(folder: Path, cluster: Cluster) -> subprocess.Popen[bytes]:
         folder,
         "--workflow-profile",
         str(PROFILE),
-        "--jobs",
-        "8",
         "--default-resources",
         "slurm_partition=main",
-        "mem_mb=500",
-        "runtime=10",
         "--set-resources",
-        f"{HUNGRY}:mem_mb=30 if attempt == 1 else 2000",
+        f"{HUNGRY}:mem_mb=300 if attempt == 1 else 2000",
+        f"{SLOW}:runtime=1 if attempt == 1 else 10",
+        f"{SLOW}:slurm_extra='--nice=-1000'",
+        f"{ON_GPU}:gpu=1",
         "--slurm-init-seconds-before-status-checks",
-        "3",
-        "--seconds-between-status-checks",
-        "3",
+        "2",
         "--latency-wait",
         "5",
     )
+    sleeper = folder / "sleeper"
+    sleeper.mkdir(exist_ok=True)
+    (sleeper / "sitecustomize.py").write_text(SLEEPER)
+    environment = {
+        **cluster.environment,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(sleeper), os.environ.get("PYTHONPATH")])),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "OMP_NUM_THREADS": "1",
+    }
     with open(folder / "run.log", "ab") as log:
-        return subprocess.Popen(
-            [*command, *TARGETS], stdout=log, stderr=log, env=cluster.environment, start_new_session=True
-        )
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
 
 class Watch(threading.Thread):
-    """Looks at the queue every second: which pieces of work ever ran twice at once, and how often each was submitted."""
+    """Looks at the queue every second: which pieces of work were ever at work twice at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(daemon=True)
@@ -83,12 +84,12 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(1):
-            running = Counter(comment for _, state, comment in self.cluster.jobs() if state in ALIVE)
-            self.twice |= {comment for comment, count in running.items() if count > 1}
+            running = Counter(piece for job in self.cluster.jobs() if job.alive for piece in job.work)
+            self.twice |= {piece for piece, count in running.items() if count > 1}
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path, seconds: float = 300
+    condition: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path, seconds: float = 200
 ) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -98,29 +99,66 @@ def wait_for(
         time.sleep(1)
 
 
-def test_a_slurm_that_misbehaves(undisturbed: Path, cluster: Cluster, tmp_path: Path) -> None:
+def test_an_aborted_test_leaves_nothing(tmp_path: Path) -> None:
+    """kill -9 of the process that brought a cluster up: daemons, a job at work and the link to the configuration go with it."""
+    program = f"""
+from pathlib import Path
+from tests.slurm.cluster import Cluster
+with Cluster(Path({str(tmp_path)!r})) as cluster:
+    cluster.client("sbatch", "--output=/dev/null", "--wrap=sleep 600")
+    print(cluster.name, flush=True)
+    input()
+"""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    name = owner.stdout.readline().strip()
+
+    def at_work() -> set[str]:
+        lines = [Path(f"/proc/{process}/cmdline") for process in processes_of(str(tmp_path), name)]
+        return {line.read_bytes().split(b"\0")[0].decode() for line in lines if line.exists()}
+
+    deadline = time.monotonic() + 30
+    while "sleep" not in at_work():
+        assert time.monotonic() < deadline, at_work()
+        time.sleep(0.2)
+    assert {"munged", "slurmctld", "slurmd"} <= at_work()
+    assert SYSTEM.is_symlink()
+    owner.kill()
+    owner.wait()
+    while at_work() or SYSTEM.is_symlink():
+        assert time.monotonic() < deadline, at_work()
+        time.sleep(0.2)
+
+
+def test_a_slurm_that_misbehaves(smoke: Path, cluster: Cluster, tmp_path: Path) -> None:
     watch = Watch(cluster)
     watch.start()
     first = submit(tmp_path, cluster)
 
-    def running() -> list[tuple[str, str, str]]:
-        return [job for job in cluster.jobs() if job[1] == "RUNNING"]
+    def running() -> list[ClusterJob]:
+        return [job for job in cluster.jobs() if job.state == "RUNNING"]
 
-    # A job is cancelled midway.
-    wait_for(lambda: len(running()) >= 2, first, tmp_path)
-    number, _, cancelled = running()[0]
-    cluster.client("scancel", number)
+    def completed() -> int:
+        return sum(job.state == "COMPLETED" for job in cluster.jobs())
+
+    # A group of jobs is cancelled midway, and submitted again.
+    wait_for(lambda: any(len(job.work) > 1 for job in running()), first, tmp_path)
+    cancelled = next(job for job in running() if len(job.work) > 1)
+    time.sleep(5)
+    cluster.client("scancel", cancelled.number)
+    wait_for(lambda: sum(job.work == cancelled.work for job in cluster.jobs()) > 1, first, tmp_path)
     # slurmd dies and comes back; its jobs live on.
-    wait_for(lambda: sum(state == "COMPLETED" for _, state, _ in cluster.jobs()) >= 8, first, tmp_path)
+    wait_for(lambda: len(running()) >= 2, first, tmp_path)
+    survivors = {job.number for job in running()}
     cluster.kill_node()
-    time.sleep(4)
+    time.sleep(3)
     cluster.start_node()
-    # The main process dies, with jobs in the queue.
-    wait_for(
-        lambda: sum(state == "COMPLETED" for _, state, _ in cluster.jobs()) >= 18 and len(running()) >= 2,
-        first,
-        tmp_path,
-    )
+    wait_for(lambda: completed() >= 3, first, tmp_path)
+    assert survivors.isdisjoint(job.number for job in cluster.jobs() if job.state in ("NODE_FAIL", "FAILED"))
+    # The main process dies, with jobs at work.
+    wait_for(lambda: len(running()) >= 2, first, tmp_path)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert running(), "the jobs of a dead run live on"
@@ -128,20 +166,35 @@ def test_a_slurm_that_misbehaves(undisturbed: Path, cluster: Cluster, tmp_path: 
     assert not running()
     unlocked = subprocess.run(snakemake(tmp_path, "--unlock"), env=cluster.environment, check=False, timeout=120)
     assert unlocked.returncode == 0
+    before = {job.number for job in cluster.jobs()}
     second = submit(tmp_path, cluster)
-    assert second.wait(1500) == 0, (tmp_path / "run.log").read_text(errors="replace")[-4000:]
+    assert second.wait(900) == 0, (tmp_path / "run.log").read_text(errors="replace")[-4000:]
     watch.ended.set()
-    jobs = cluster.jobs()
-    # Submitted again, and done: what was cancelled, and what had too little memory at first.
-    for work in (cancelled, next(comment for _, _, comment in jobs if HUNGRY in comment)):
-        states = [state for _, state, comment in jobs if comment == work]
-        assert len(states) >= 2, (work, states)
-        assert states.count("COMPLETED") == 1, (work, states)
+    watch.join()
     assert not watch.twice
+    jobs = cluster.jobs()
+    done = Counter(piece for job in jobs if job.state == "COMPLETED" for piece in job.work)
+    assert set(cancelled.work) <= set(done)
+    assert max(done.values()) == 1, "what was done once is not done again"
+    # Too little at first, more on the second attempt, and every job of the rule done.
+    resumed = [job for job in jobs if job.number not in before]
+    short = [job for job in resumed if job.has(HUNGRY) and job.memory_mb == 300]
+    log = (cluster.folder / "slurmd.log").read_text(errors="replace")
+    assert short
+    assert all(f"[{job.number}.batch] error: Exceeded job memory limit" in log for job in short)
+    assert not [job for job in short if job.state == "COMPLETED"]
+    assert {job.state for job in resumed if job.has(HUNGRY) and job.memory_mb == 2000} == {"COMPLETED"}
+    slow = [(job.state, job.minutes) for job in resumed if job.has(SLOW)]
+    assert slow == [("TIMEOUT", 1), ("COMPLETED", 10)]
+    assert all((job.resources == "gres:gpu:1") == job.has(ON_GPU) for job in jobs)
     for name in COMPARED:
-        pd.testing.assert_frame_equal(tables(tmp_path, name), tables(undisturbed, name), check_exact=True, obj=name)
+        pd.testing.assert_frame_equal(tables(tmp_path, name), tables(smoke, name), check_exact=True, obj=name)
+    for figure in FIGURES:
+        one, two = ((folder / "results" / "figures" / f"{figure}.svg").read_bytes() for folder in (smoke, tmp_path))
+        assert one == two
+    assert (smoke / "results/summary.md").read_bytes() == (tmp_path / "results/summary.md").read_bytes()
     again = subprocess.run(
-        [*snakemake(tmp_path, "--cores", "1"), *TARGETS],
+        snakemake(tmp_path, "--cores", "1"),
         env=cluster.environment,
         capture_output=True,
         text=True,

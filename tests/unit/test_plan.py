@@ -15,7 +15,7 @@ from snakemake.settings.enums import Quietness
 from quasicrit.cli import main
 from quasicrit.config import Config, Grid, blocks, load_config
 from quasicrit.errors import ConfigError, TableError
-from quasicrit.stages.plan import MODELS, Job, plan_jobs, request_memory, request_minutes, save_configuration
+from quasicrit.stages.plan import _ON_GPU, MODELS, Job, plan_jobs, request_memory, request_minutes, save_configuration
 from quasicrit.stages.plan_report import merge, plan_report, read_configuration, usage_of
 
 ROOT = Path(__file__).parents[2]
@@ -82,12 +82,19 @@ def test_the_jobs_are_those_of_snakemake(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(asked) == len(jobs)
     assert logs == {name for _, name in asked}  # a job's log and benchmark file have one name
     assert sorted(asked) == sorted(planned)
-    for stage in ("propagate_signals", "detect_avalanches", "fit_exponents", "train_networks", "record_networks",
-                  "learn_plane", "predict_learning", "compare_initialisations", "train_architecture", "detect_cascades", "fit_cascades"):  # fmt: skip
-        for key, job in planned.items():
-            if job.stage == stage:
-                assert asked[key] == (request_memory(job), request_minutes(job))
+    assert asked == {key: (request_memory(job), request_minutes(job)) for key, job in planned.items()}
     assert not (tmp_path / "results").exists()
+
+
+def test_the_groups_of_the_slurm_profile_hold_rules_of_one_device() -> None:
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text("utf-8"))
+    devices: dict[str, set[bool]] = {}
+    for job in plan_jobs(config()):
+        if group := profile["groups"].pop(job.stage, None):
+            devices.setdefault(group, set()).add(job.stage in _ON_GPU)
+    assert not profile["groups"], "no such rules"
+    assert set(profile["group-components"]) <= set(devices)
+    assert all(len(kinds) == 1 for kinds in devices.values())
 
 
 def test_every_model_is_used_and_every_stage_has_one() -> None:
@@ -185,7 +192,7 @@ def test_architectures_cost_their_training_steps() -> None:
 
 
 def test_resources_have_room_and_a_floor() -> None:
-    assert (request_memory(Job("x", "x", 1.0, 10.0)), request_minutes(Job("x", "x", 1.0, 10.0))) == (1000, 15)
+    assert (request_memory(Job("x", "x", 1.0, 10.0)), request_minutes(Job("x", "x", 1.0, 10.0))) == (1000, 5)
     assert (request_memory(Job("x", "x", 3600.0, 4000.0)), request_minutes(Job("x", "x", 3600.0, 4000.0))) == (
         8000,
         180,

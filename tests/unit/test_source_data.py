@@ -60,6 +60,15 @@ def test_error_bars(made: pd.DataFrame) -> None:
     np.testing.assert_allclose(rows(made, "a", "line 1", "x", "y", "x_low", "x_high"), [(3.5, 5, 2, 5)], rtol=1e-12)
 
 
+def test_error_bars_of_no_points() -> None:
+    with journal_style():
+        fig = new_figure(80)
+        ax = fig.subplots()
+        ax.errorbar([], [], yerr=[], fmt="o", label="nothing measured")
+        ax.plot([0, 1], [2, 3], label="line")
+        assert set(source_data(fig)["series"]) == {"line"}
+
+
 def test_lines_by_label_or_legend_without_guides(made: pd.DataFrame) -> None:
     assert rows(made, "b", "hidden", "x", "y") == [(0, 3), (1, 4), (2, 5)]
     assert rows(made, "b", "dashed", "x", "y") == [(0, 7), (1, 8)]

@@ -1,4 +1,4 @@
-"""Runs of the whole DAG on the smoke preset, made once for all tests that look at them."""
+"""How tests run the workflow."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,12 +36,3 @@ def run(folder: Path, *arguments: str, preset: str | None = "smoke.yaml") -> sub
         check=False,
         timeout=900,
     )
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed smoke run on two cores."""
-    folder = tmp_path_factory.mktemp("smoke")
-    done = run(folder, "--cores", "2")
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder

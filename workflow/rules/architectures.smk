@@ -52,8 +52,8 @@ rule record_architecture:
         "../../envs/quasicrit.yaml"
     resources:
         **gpu("record_architecture"),
-        mem_mb=memory(2000),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"record_architecture/{NETWORK}"),
+        runtime=predicted_minutes(f"record_architecture/{NETWORK}"),
     params:
         architecture=lambda wildcards: recorded_params(wildcards.network),
         data=lambda wildcards: data_params(ARCHITECTURES[wildcards.network]["task"]),
@@ -141,8 +141,8 @@ rule tabulate_architectures:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("tabulate_architectures"),
+        runtime=predicted_minutes("tabulate_architectures"),
     params:
         learnt_above=RUN.architectures.learnt_above,
         fingerprint=fingerprint("quasicrit.stages.architecture_summary"),

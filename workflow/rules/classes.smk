@@ -94,8 +94,8 @@ rule classify_points:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("classify_points"),
+        runtime=predicted_minutes("classify_points"),
     params:
         judge={
             "tolerance": RUN.criteria.tolerance,
@@ -121,8 +121,8 @@ rule map_definitions:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(3000),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("map_definitions"),
+        runtime=predicted_minutes("map_definitions"),
     params:
         definitions={
             "blocks": [b.params() for b in DEFINED],

@@ -73,8 +73,8 @@ rule draw_figure:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("draw_figure/{figure}"),
+        runtime=predicted_minutes("draw_figure/{figure}"),
     params:
         caption=caption,
         fingerprint=fingerprint("quasicrit.stages.figures"),

@@ -81,8 +81,8 @@ rule follow_training:
         "../../envs/quasicrit.yaml"
     resources:
         **gpu("follow_training"),
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("follow_training/followed"),
+        runtime=predicted_minutes("follow_training/followed"),
     params:
         follow=follow_params(),
         data=data_params(RUN.learning.tasks[0]),
@@ -114,8 +114,8 @@ rule rank_predictors:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("rank_predictors/ranks"),
+        runtime=predicted_minutes("rank_predictors/ranks"),
     params:
         ranks={
             "bias_split": RUN.learning.bias_split,
@@ -175,8 +175,8 @@ rule tabulate_initialisations:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("tabulate_initialisations"),
+        runtime=predicted_minutes("tabulate_initialisations"),
     params:
         fingerprint=fingerprint("quasicrit.stages.learning_summary"),
     message:

@@ -40,8 +40,8 @@ rule record_units:
         "../../envs/quasicrit.yaml"
     resources:
         **gpu("record_units"),
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory(f"record_units/{PATH}"),
+        runtime=predicted_minutes(f"record_units/{PATH}"),
     params:
         block=block_params,
         seed=RUN.seed,

@@ -22,8 +22,8 @@ rule measure_scaling:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(30),
+        mem_mb=predicted_memory("measure_scaling"),
+        runtime=predicted_minutes("measure_scaling"),
     params:
         scaling={
             "criteria": RUN.criteria.model_dump(),
@@ -82,8 +82,8 @@ rule judge_claims:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("judge_claims"),
+        runtime=predicted_minutes("judge_claims"),
     params:
         judge={
             "criteria": RUN.criteria.model_dump(),

@@ -9,8 +9,8 @@ rule solve_theory:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("solve_theory"),
+        runtime=predicted_minutes("solve_theory"),
     params:
         theory=RUN.theory.model_dump(),
         fingerprint=fingerprint("quasicrit.stages.theory"),
@@ -30,8 +30,8 @@ rule list_points:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
+        mem_mb=predicted_memory("list_points"),
+        runtime=predicted_minutes("list_points"),
     params:
         points=[p.params() for p in POINTS],
         fingerprint=fingerprint("quasicrit.stages.points"),
@@ -51,8 +51,8 @@ rule measure_susceptibility:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("measure_susceptibility/width={width}"),
+        runtime=predicted_minutes("measure_susceptibility/width={width}"),
     params:
         susceptibility=RUN.susceptibility.model_dump(exclude={"width", "fit_points"}),
         seed=RUN.seed,
@@ -73,8 +73,8 @@ rule measure_survival:
     conda:
         "../../envs/quasicrit.yaml"
     resources:
-        mem_mb=memory(1500),
-        runtime=minutes(60),
+        mem_mb=predicted_memory("measure_survival/width={width}"),
+        runtime=predicted_minutes("measure_survival/width={width}"),
     params:
         survival={
             **RUN.survival.model_dump(exclude={"width"}),

@@ -171,7 +171,8 @@ def _error_bars(container: ErrorbarContainer) -> pd.DataFrame:
     for has, axis, column in ((container.has_xerr, "x", 0), (container.has_yerr, "y", 1)):
         if has:
             segments = [np.asarray(segment, np.float64) for segment in waiting.pop(0).get_segments()]
-            ends[axis] = np.array([segment[:, column] if len(segment) else (np.nan, np.nan) for segment in segments])
+            pairs = [segment[:, column] if len(segment) else (np.nan, np.nan) for segment in segments]
+            ends[axis] = np.array(pairs, np.float64).reshape(-1, 2)  # of no points as well
             other = np.array([segment[0, 1 - column] if len(segment) else np.nan for segment in segments])
             middle = ends[axis].mean(axis=1)
             at = (middle, other) if axis == "x" else (other, middle)

@@ -196,8 +196,8 @@ def request_memory(job: Job) -> int:
 
 
 def request_minutes(job: Job) -> int:
-    """Minutes to ask for: three times the prediction, since machines differ and share their cores, and 15 at least."""
-    return max(15, math.ceil(3 * job.seconds / 60))
+    """Minutes to ask for: three times the prediction, since machines differ and share their cores, and 5 at least."""
+    return max(5, math.ceil(3 * job.seconds / 60))
 
 
 def _job(stage: str, name: str, work: Mapping[str, float], kind: str = "", memory: float = 0, disk: float = 1e4) -> Job:
