@@ -89,7 +89,7 @@ lint: setup
 benchmarks: setup
 	@$(BIN)/python -m tests.benchmarks
 
-# The error bars and verdicts of the tail fits on processes with known answers: half fifty minutes on two cores, resumable.
+# The error bars and verdicts of the tail fits on processes with known answers: half an hour on two cores, resumable.
 calibrate: setup
 	@OMP_NUM_THREADS=1 $(BIN)/snakemake --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
 		--rerun-incomplete --quiet host reason
