@@ -65,9 +65,9 @@ def dry_runs() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         one = {"block_size": 1e15}
-        counts = (100, 2500, 5000, 10_000)
+        counts = (100, 10_000, 20_000, 40_000)
         yield beyond("dry run, points in the same jobs", counts, [{**many_points(n), **one} for n in counts], folder)
-        grown = [{**many_points(1000), "block_size": size} for size in (1e15, 1.6e9, 8e8, 4e8)]
+        grown = [{**many_points(1000), "block_size": size} for size in (1e15, 8e8, 4e8, 2e8)]
         yield beyond("dry run, jobs of the same points", None, grown, folder)
 
 
