@@ -187,7 +187,7 @@ def test_architectures_cost_their_training_steps() -> None:
     assert few["train_architecture/blocks"] == many["train_architecture/blocks"]  # not trained
     for name in set(few) - {"train_architecture/blocks"}:
         assert many[name] > few[name]
-    one, two = (total(nets=nets)["train_architecture/conv"] - 2.0 for nets in (6, 12))
+    one, two = (total(nets=nets)["train_architecture/transformer"] - 2.0 for nets in (6, 12))
     assert two == pytest.approx(2 * one)
 
 
