@@ -11,11 +11,13 @@ TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)",/\1/p' pyproject.toml)
 UV := uv==0.13.9
 BIN := $(VENV)/bin
-RUN := $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason
+# One run at a time in this folder; after a crash or kill -9 what is left of the last one is ended, and its lock removed.
+SNAKEMAKE := $(BIN)/python -m quasicrit.stages.run_owner $(BIN)/snakemake
+RUN := $(SNAKEMAKE) --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures report paper architectures architectures-large initialisations resume test test-slurm lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures report paper architectures architectures-large initialisations test test-slurm faults lint lock schema benchmarks calibrate classes critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -66,11 +68,6 @@ architectures-large: setup
 		'architectures={only_tasks: [digits]}' -- architectures
 	@echo "Figure: results/paper/figures/figure-5-architectures.png   Table: results/paper/architectures/table.md"
 
-# After a crash or kill -9: take away the lock that the dead run left, and go on where it stopped.
-resume: setup
-	@$(BIN)/snakemake --unlock --quiet all
-	@$(MAKE) --no-print-directory figures
-
 # make test SLURM=yes: the SLURM test as well, in one session with the workflow's tests, whose local run it compares with.
 test: setup
 	@$(if $(SLURM),tests/slurm/install.sh)
@@ -91,14 +88,14 @@ benchmarks: setup
 
 # The error bars and verdicts of the tail fits on processes with known answers: half an hour on two cores, resumable.
 calibrate: setup
-	@OMP_NUM_THREADS=1 $(BIN)/snakemake --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
+	@OMP_NUM_THREADS=1 $(SNAKEMAKE) --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
 		--rerun-incomplete --quiet host reason
 	@$(BIN)/python -m tests.make_calibration_table
 	@echo "Every cell: results/calibration/calibration.md   Summary: README.md"
 
 # The universality classes on processes with known answers and on impostors: an hour on two cores, resumable.
 classes: setup
-	@OMP_NUM_THREADS=1 $(BIN)/snakemake --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason \
+	@OMP_NUM_THREADS=1 $(SNAKEMAKE) --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason \
 		--configfile config.yaml workflow/presets/classes.yaml --config results=results/reference -- \
 		results/reference/classes/confusion.md
 	@$(BIN)/python -m tests.make_class_table
@@ -125,5 +122,12 @@ test-slurm: setup
 	@tests/slurm/install.sh
 	@$(BIN)/pytest -q tests/slurm
 
+# Complete smoke runs killed -9 at random moments, and everything else that may happen to one (as root also full and read-only disks).
+RUNS ?= 20
+KILLS ?= 200
+SEED ?= 1
+faults: setup
+	@$(BIN)/python -m tests.faults --runs $(RUNS) --kills $(KILLS) --seed $(SEED)
+
 clean:
-	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json
+	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json* results/faults.md

@@ -27,7 +27,7 @@ include: "workflow/rules/figures.smk"
 
 
 onstart:
-    save_configuration(RUN)  # for quasicrit plan --from
+    begin_run()
 
 
 onsuccess:

@@ -3,15 +3,26 @@
 snakemake -s workflow/calibration.smk --cores 2 [--config share=0.01 results=elsewhere]
 """
 
+import sys
 from pathlib import Path
 
 import quasicrit.tails
+from quasicrit.errors import RunError
 from quasicrit.fingerprint import fingerprint
 from quasicrit.stages.calibrate import GROUPS
+from quasicrit.stages.run_owner import begin
 
 FOLDER = f"{config.get('results', 'results')}/calibration"
 SHARE = float(config.get("share", 1.0))
 SEED = int(config.get("seed", 2026))
+
+
+onstart:
+    try:
+        begin(Path.cwd(), Path(FOLDER))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 localrules:

@@ -11,6 +11,7 @@ __all__ = [
     "PropagationError",
     "QuasicritError",
     "RecordingError",
+    "RunError",
     "TableError",
     "TheoryError",
     "UncorrelatedError",
@@ -59,3 +60,7 @@ class AdviceError(QuasicritError):
 
 class RecordingError(QuasicritError):
     """A model, or inputs to it, whose activity cannot be recorded."""
+
+
+class RunError(QuasicritError):
+    """A run that cannot start in a folder."""

@@ -2,8 +2,9 @@
 
 Each table has one schema object here, with the unit and meaning of every column in the field
 metadata. A file is written under a temporary name in its own folder and renamed when complete, so
-that an interrupted write leaves nothing under a final name. Pages carry checksums, and the footer
-carries a digest of the schema, the provenance and the number of rows; both are verified on reading.
+that an interrupted write leaves nothing under a final name. The footer carries a SHA-256 of the whole
+file, which is verified on reading: Parquet's own page checksums do not cover the headers of pages, where
+one altered byte can name another encoding and change every value of a column.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import platform
@@ -660,20 +662,72 @@ def device_of(details: Mapping[str, Any], of: str = "device") -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure."""
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    Its name holds this host and process, so that two jobs that write one file (an orphan of a killed run and its
+    successor) each complete their own. What dead processes of this host left of ``path`` is removed.
+
+    Raises TableError if the file cannot be written (a full or read-only disk, a folder that is none).
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    begins = f".{path.name}.{platform.node()}."
+    temporary = path.with_name(f"{begins}{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent, begins)
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None and Path(str(error.filename)) not in (temporary, path, *path.parents):
+            raise  # of another file, that is read meanwhile
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise TableError(
+            f"{path} cannot be written ({why}): make room, or see that its folder is writable, and run again"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
-def _digest(schema: pa.Schema, details: str, rows: int) -> str:
-    text = f"{schema.to_string(show_field_metadata=True, show_schema_metadata=False)}|{details}|{rows}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _remove_leftovers(folder: Path, begins: str) -> None:
+    """Remove temporary files whose names begin so and end in the number of a process that no longer runs."""
+    for entry in os.listdir(folder):
+        pid = entry.removeprefix(begins).removesuffix(".tmp")
+        if entry == f"{begins}{pid}.tmp" and pid.isdecimal():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                (folder / entry).unlink(missing_ok=True)
+            except OSError:
+                continue  # it runs as another user
+
+
+#: In the footer, before the SHA-256 of the file; the quotes cannot occur so within the provenance, which is text in JSON.
+_SEAL = b'"sha256": "'
+_UNSEALED = "0" * 64
+
+
+def _sha256(file: BinaryIO) -> tuple[str, int]:
+    """SHA-256 of a Parquet file of ours with 64 zeros in place of the one that it carries, and where it carries it.
+
+    Raises ValueError if it carries none.
+    """
+    file.seek(-8, os.SEEK_END)
+    footer_length = int.from_bytes(file.read(4), "little")
+    start = file.seek(-8 - footer_length, os.SEEK_END)
+    footer = file.read()
+    at = footer.find(_SEAL) + len(_SEAL)
+    if at < len(_SEAL):
+        raise ValueError("it carries no SHA-256")
+    digest = hashlib.sha256()
+    file.seek(0)
+    left = start
+    while left:
+        piece = file.read(min(left, 1 << 20))
+        digest.update(piece)
+        left -= len(piece)
+    digest.update(footer[:at] + _UNSEALED.encode() + footer[at + len(_UNSEALED) :])
+    return digest.hexdigest(), start + at
 
 
 class TableWriter:
@@ -693,6 +747,7 @@ class TableWriter:
 
     def __enter__(self) -> TableWriter:
         temporary = self._stack.enter_context(atomic_path(self._path))
+        self._stack.push(lambda kind, *_: None if kind else _seal(temporary))
         text = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
         delta = [field.name for field in self._schema if pa.types.is_integer(field.type)]
         self._writer = self._stack.enter_context(
@@ -725,11 +780,17 @@ class TableWriter:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
-            details = json.dumps(self.details, sort_keys=True)
-            digest = _digest(self._schema, details, self._rows)
-            self._writer.add_key_value_metadata({_KEY.decode(): json.dumps({"provenance": details, "digest": digest})})
-            self._writer.add_key_value_metadata({_KEY.decode(): json.dumps({"provenance": details, "digest": digest})})
+            entry = {"provenance": json.dumps(self.details, sort_keys=True), "sha256": _UNSEALED}
+            self._writer.add_key_value_metadata({_KEY.decode(): json.dumps(entry)})
         self._stack.__exit__(kind, error, trace)
+
+
+def _seal(path: Path) -> None:
+    """Put the SHA-256 of a complete file into its footer."""
+    with open(path, "r+b") as file:
+        digest, at = _sha256(file)
+        file.seek(at)
+        file.write(digest.encode())
 
 
 def _column(values: Any, field: pa.Field, rows: int) -> pa.Array:
@@ -783,21 +844,23 @@ def _parquet(name: Path | str, source: Any) -> pq.ParquetFile:
         raise _damaged(name, error) from None
 
 
-def _verify(path: Path | str, file: pq.ParquetFile) -> dict[str, Any] | None:
-    """The provenance of a file of ours, its digest checked; None for a table of somebody else's."""
+def _verify(path: Path | str, file: pq.ParquetFile, content: bytes | None = None) -> dict[str, Any] | None:
+    """The provenance of a file of ours, its digest checked; None for a table of somebody else's.
+
+    ``content``: the bytes of the file, where ``path`` only names it.
+    """
     stored = (file.metadata.metadata or {}).get(_KEY)
     if stored is None:
         return None
     try:
         entry = json.loads(stored)
-        good = entry["digest"] == _digest(
-            file.schema_arrow.remove_metadata(), entry["provenance"], file.metadata.num_rows
-        )
+        with open(path, "rb") if content is None else io.BytesIO(content) as handle:
+            good = entry["sha256"] == _sha256(handle)[0]
         details: dict[str, Any] = json.loads(entry["provenance"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
     if not good:
-        raise _damaged(path, "the footer does not match its digest")
+        raise _damaged(path, "its content does not match its checksum")
     return details
 
 
@@ -932,7 +995,7 @@ def read_columns(
     extra = list(dict.fromkeys(optional))
     if content[:4] == b"PAR1":
         with _parquet(name, pa.BufferReader(content) if path == "-" else path) as file:
-            _verify(name, file)
+            _verify(name, file, content if path == "-" else None)
             table = _read(name, file, _present(name, file.schema_arrow.names, wanted, extra), None)
     else:
         table = _text_table(name, _decoded(name, content), wanted, extra)

@@ -31,7 +31,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit) as end, job(str(tmp_path / "job.log"), {}):
         write_table(tmp_path / "file" / "t.parquet", SCHEMAS["survival"], [], {})
     assert end.value.code == 2
-    assert "cannot be read or written" in capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 't.parquet'} cannot be written (File exists)" in capsys.readouterr().err
 
 
 def test_a_bug_shows_its_traceback_in_the_log(tmp_path: Path) -> None:

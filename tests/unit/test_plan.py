@@ -307,7 +307,8 @@ def test_a_run_is_compared_with_its_own_configuration(tmp_path: Path) -> None:
     """The factors of a small run hold for the plan of another configuration."""
     ran = config(results=str(tmp_path / "small"), classes={"confusion_events": 4000})
     save_configuration(ran)
-    assert load_config(json.loads((tmp_path / "small/config.json").read_text("utf-8"))) == ran
+    saved = tmp_path / "small/config.json"
+    assert load_config(json.loads(saved.read_text("utf-8"))) == ran
     for job in plan_jobs(ran):
         benchmark(tmp_path / "small", job, 2 * job.seconds)
         log(tmp_path / "small", job, 1.0, 4.0)
@@ -381,6 +382,21 @@ def test_full_blocks_start_in_a_small_share_of_their_time() -> None:
     assert 0 < target["start_share"] <= 0.05
     full = max(cut, key=lambda job: job.seconds)
     assert full.start / full.seconds < 0.001
+
+
+def test_an_altered_configuration_of_a_run_is_named(tmp_path: Path) -> None:
+    save_configuration(config(results=str(tmp_path), seed=2))
+    saved = tmp_path / "config.json"
+    times = saved.stat().st_mtime_ns
+    save_configuration(config(results=str(tmp_path), seed=2))
+    assert saved.stat().st_mtime_ns == times
+    saved.write_text(saved.read_text("utf-8").replace('"seed": 2,', '"seed": 3,'), encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"config\.json: it is altered; delete it and config\.json\.sha256, and run again"
+    ):
+        plan_report([DEFAULT], results=str(tmp_path))
+    save_configuration(config(results=str(tmp_path), seed=2))
+    assert load_config(json.loads(saved.read_text("utf-8"))).seed == 2
 
 
 @pytest.mark.parametrize(

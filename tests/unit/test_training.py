@@ -555,5 +555,6 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="folder cannot be written"):
         save_networks(target, build(specs(1), odd_data()), {})
     assert list(tmp_path.iterdir()) == [target]
-    with pytest.raises(TableError, match="cannot be written"):
-        save_networks(tmp_path / "absent" / "nets.safetensors", build(specs(1), odd_data()), {})
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(TableError, match=r"nets\.safetensors cannot be written \(File exists\)"):
+        save_networks(tmp_path / "file" / "nets.safetensors", build(specs(1), odd_data()), {})

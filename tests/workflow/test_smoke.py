@@ -1,13 +1,8 @@
-"""The whole DAG: complete, idle the second time, the same after kills and for other cores and block sizes."""
+"""The whole DAG: complete, and idle the second time. After kills and with other cores and block sizes: test_faults.py."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +12,7 @@ import pytest
 from quasicrit.stages.plan_report import plan_report
 from quasicrit.tables import SCHEMAS, read_provenance, read_table
 
-from .conftest import REPOSITORY, run, snakemake
+from .conftest import REPOSITORY, run
 
 FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-3-learning", "figure-4-finite-size-scaling", "figure-5-architectures", "extended-3-initialisations", "extended-4-along-training")  # fmt: skip
 
@@ -103,65 +98,6 @@ def test_a_changed_window_remakes_no_network(smoke: Path) -> None:
     assert "fit_exponents" in text
     assert "propagate_signals" not in text
     assert "train_networks" not in text
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def jobs_of(process: subprocess.Popen[bytes]) -> list[int]:
-    """Processes of running jobs (Linux): those in the run's group that execute one of its scripts."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-                group = int((entry / "stat").read_text().rpartition(")")[2].split()[2])
-            except (OSError, ValueError):
-                continue
-            if (
-                group == process.pid
-                and b".snakemake/scripts" in line
-                and not line.startswith((b"/bin/sh", b"/bin/bash"))
-            ):
-                found.append(int(entry.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the jobs to kill in /proc")
-def test_killed_and_resumed_with_other_blocks_gives_the_same_values(smoke: Path, tmp_path: Path) -> None:
-    """kill -9 of jobs and of the whole run at random moments, one core then two, blocks of another size: bit-equal tables."""
-    rng = random.Random(20260101)
-    settings = ("--config", "block_size=2.0e5")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    killed_jobs = killed_runs = 0
-    for cores in ("1", "2", "2"):
-        command = snakemake(tmp_path, "--cores", cores, "--rerun-incomplete", "--keep-going", *settings)
-        with open(tmp_path / "run.log", "ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
-            deadline = time.monotonic() + rng.uniform(12, 25)
-            while time.monotonic() < deadline and process.poll() is None:
-                time.sleep(rng.uniform(1, 4))
-                for pid in jobs_of(process)[:1]:
-                    os.kill(pid, signal.SIGKILL)
-                    killed_jobs += 1
-            if process.poll() is None:
-                kill_group(process)
-                killed_runs += 1
-        assert run(tmp_path, "--unlock").returncode == 0
-    assert killed_jobs >= 2
-    assert killed_runs >= 1
-    for path in (tmp_path / "results").glob("**/[!.]*.parquet"):
-        read_provenance(path)  # nothing half-written under a final name
-    done = run(tmp_path, "--cores", "2", "--rerun-incomplete", *settings)
-    assert done.returncode == 0, done.stderr[-4000:]
-    for name in COMPARED:
-        pd.testing.assert_frame_equal(tables(tmp_path, name), tables(smoke, name), check_exact=True, obj=name)
-    for figure in FIGURES:
-        one, two = ((folder / "results" / "figures" / f"{figure}.svg").read_bytes() for folder in (smoke, tmp_path))
-        assert one == two
-    assert (smoke / "results/summary.md").read_bytes() == (tmp_path / "results/summary.md").read_bytes()
 
 
 @pytest.mark.parametrize(

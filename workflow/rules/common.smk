@@ -4,6 +4,7 @@ import os
 import sys
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from quasicrit.config import (
     architecture_params,
@@ -27,6 +28,7 @@ from quasicrit.stages.plan import (
     request_minutes,
     save_configuration,
 )
+from quasicrit.stages.run_owner import begin
 
 try:
     RUN = load_config(config)
@@ -54,6 +56,18 @@ def run_device():
 
 
 DEVICE = run_device()
+
+
+def begin_run():
+    """Once the folder is locked: whose it is, whether it can be written, and the configuration (for quasicrit plan --from)."""
+    try:
+        begin(Path.cwd(), Path(RESULTS))
+        save_configuration(RUN)
+    except QuasicritError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
 RESULTS = RUN.results
 FIGURES = list(FIGURE_TABLES)
 FORMATS = ["pdf", "png", "svg", "csv"]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from quasicrit.networks.activations import TorchForm, torch_form
 from quasicrit.networks.device import Chunker, full_float32, resolve_device
 from quasicrit.networks.kernels import layer_activation
 from quasicrit.rng import generator
+from quasicrit.tables import atomic_path
 
 __all__ = [
     "CHUNK_NETS",
@@ -299,16 +299,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], content: str) -> Non
     """
     # One metadata entry: safetensors writes several in an order that changes from run to run.
     header = {_FILE_KEY: json.dumps({"content": content, "sha256": _digest(content, tensors)}, sort_keys=True)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(dict(tensors), temporary, metadata=header)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
+        with atomic_path(path) as temporary:
+            save_file(dict(tensors), temporary, metadata=header)
+    except SafetensorError as error:
         raise TableError(
-            f"{path} cannot be written ({error}): make room or choose a folder that exists and is writable."
+            f"{path} cannot be written ({error}): make room, or see that its folder is writable, and run again"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_networks(path: Path) -> tuple[StackedMLP, dict[str, str]]:

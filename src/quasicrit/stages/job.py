@@ -29,12 +29,10 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     any other error is a bug and shows its traceback. The log of a job that is done says how long it took, and its last line
     what CPU time passed before its body and in all (``quasicrit.stages.cpu``).
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
     start, start_cpu = time.monotonic(), cpu_seconds()
     text = json.dumps(params, sort_keys=True, default=str)
     try:
-        with _progress(path):
+        with _progress(log):
             yield provenance(
                 config=hashlib.sha256(text.encode()).hexdigest()[:16],
                 fingerprint=params.get("fingerprint", ""),
@@ -42,24 +40,37 @@ def job(log: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 **_device(params.get("device", "cpu")),
             )
     except QuasicritError as error:
-        path.write_text(f"{error}\n", encoding="utf-8")
+        _note(log, f"{error}\n")
         print(f"{error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         sentence = f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}"
-        path.write_text(f"{sentence}\n{traceback.format_exc()}", encoding="utf-8")
+        _note(log, f"{sentence}\n{traceback.format_exc()}")
         print(sentence, file=sys.stderr)
         sys.exit(2)
     except Exception:
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        _note(log, traceback.format_exc())
         raise
-    path.write_text(f"done in {time.monotonic() - start:.1f} s\n{cpu_line(start_cpu)}", encoding="utf-8")
+    _note(log, f"done in {time.monotonic() - start:.1f} s\n{cpu_line(start_cpu)}")
+
+
+class _Log(logging.FileHandler):
+    """Writes what the package logs into the file, which is not made before there is something; nothing where ``_note`` could not."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Show no traceback."""
 
 
 @contextlib.contextmanager
-def _progress(path: Path) -> Iterator[None]:
-    """Write what the package logs into the file, which is not made before there is something."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+def _progress(log: str) -> Iterator[None]:
+    """What the package logs goes into ``log``."""
+    with contextlib.suppress(OSError):
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+    handler = _Log(log, mode="w", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("quasicrit")
     logger.setLevel(logging.INFO)
@@ -68,7 +79,8 @@ def _progress(path: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
 
 
 def _device(name: str) -> dict[str, str]:
@@ -77,3 +89,10 @@ def _device(name: str) -> dict[str, str]:
     from quasicrit.networks.device import device_details, resolve_device
 
     return device_details(resolve_device(name))
+
+
+def _note(log: str, text: str) -> None:
+    """Write the log, if it can be written: a full disk must not hide what is said on standard error."""
+    with contextlib.suppress(OSError):
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        Path(log).write_text(text, encoding="utf-8")

@@ -7,8 +7,8 @@ resamples for fits. Starts and rates are in ``MODELS``.
 
 from __future__ import annotations
 
+import hashlib
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,14 @@ from quasicrit.points import Block, Point
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES
 from quasicrit.stages.figure_tables import FIGURE_TABLES
+from quasicrit.tables import atomic_path
 
 __all__ = [
     "MODELS",
     "SAVED",
     "Job",
     "Model",
+    "digest_of",
     "on_gpu",
     "plan_jobs",
     "request_memory",
@@ -498,12 +500,22 @@ def _fetched(config: Config) -> Iterator[Job]:
 
 
 def save_configuration(config: Config) -> None:
-    """Write the configuration of a run to its results folder, for ``quasicrit plan --from``."""
-    folder = Path(config.results)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{SAVED}.{os.getpid()}"
-    temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / SAVED)
+    """Write the configuration of a run, if it is not there yet, and its SHA-256 to its results folder, for ``quasicrit plan --from``.
+
+    Raises TableError if they cannot be written.
+    """
+    path = Path(config.results) / SAVED
+    text = config.model_dump_json(indent=1) + "\n"
+    digest = f"{hashlib.sha256(text.encode()).hexdigest()}  {SAVED}\n"
+    for file, content in ((path, text), (digest_of(path), digest)):
+        if not file.is_file() or file.read_bytes() != content.encode():
+            with atomic_path(file) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+
+
+def digest_of(path: Path) -> Path:
+    """Where the SHA-256 of a saved configuration lies, as sha256sum writes it."""
+    return path.with_name(f"{path.name}.sha256")
 
 
 def sizes_for(config: Config, minutes: float, factors: Mapping[str, float]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import yaml
 from quasicrit.config import Config, load_config
 from quasicrit.errors import ConfigError, TableError
 from quasicrit.stages.cpu import MAIN, Overhead, overhead_of
-from quasicrit.stages.plan import SAVED, Job, plan_jobs, sizes_for
+from quasicrit.stages.plan import SAVED, Job, digest_of, plan_jobs, sizes_for
 from quasicrit.stages.user_table import answer
 
 __all__ = ["Usage", "merge", "plan_report", "plan_text", "read_configuration", "usage_of"]
@@ -190,7 +191,10 @@ def plan_report(
         ran = jobs
         if saved.is_file():
             try:
-                ran = plan_jobs(load_config(json.loads(saved.read_text(encoding="utf-8"))))
+                content, digest = saved.read_bytes(), digest_of(saved)
+                if digest.is_file() and hashlib.sha256(content).hexdigest().encode() != digest.read_bytes()[:64]:
+                    raise ConfigError(f"it is altered; delete it and {digest.name}, and run again")
+                ran = plan_jobs(load_config(json.loads(content)))
             except (json.JSONDecodeError, UnicodeDecodeError):
                 raise ConfigError(
                     f"{saved} is no JSON; delete it, and the files given count as its configuration"
