@@ -118,6 +118,13 @@ def test_contests_mirror_each_other_and_are_told(plane: dict[str, Path]) -> None
     # Every row has as many cells as the head: the bars of |chi_1 - 1| end none.
     table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
+    assert "nan" not in text
+    ends = ["spearman_low", "spearman_high"]
+    unknown = "\n".join(
+        prediction_lines(contests.assign(ci_low=np.nan), ranking.assign(**dict.fromkeys(ends, np.nan)), 0.1)
+    )
+    assert "nan" not in unknown
+    assert "(interval unknown: nearly all at chance)" in unknown
 
 
 def test_lines_are_those_of_the_theory(plane: dict[str, Path]) -> None:

@@ -102,12 +102,12 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
             if r is None or pd.isna(r.difference):
                 cells.append("–")
                 continue
-            text = f"{r.difference:+.2f} ({r.ci_low:+.2f} to {r.ci_high:+.2f})"
+            text = _with_interval(r.difference, r.ci_low, r.ci_high, "+.2f")
             cells.append(f"**{text}**" if r.outcome_of_contest in ("wins", "loses") else text)
         top = rows.loc[rows["spearman"].idxmax()]
         regret = "–" if pd.isna(mine.regret) else f"{mine.regret:.3f} ± {mine.regret_error:.3f}"
         lines.append(
-            f"| {_regime(mine)} | {mine.n_points} | {mine.spearman:.2f} ({mine.spearman_low:.2f} to {mine.spearman_high:.2f}) | "
+            f"| {_regime(mine)} | {mine.n_points} | {_with_interval(mine.spearman, mine.spearman_low, mine.spearman_high, '.2f')} | "
             f"{' | '.join(cells)} | {_cell(top['predictor'])} ({top['spearman']:.2f}) | {regret} |"
         )
     speed = ranking[(ranking["outcome"] == "speed") & (ranking["predictor"] == CHAMPION) & ranking["spearman"].notna()]
@@ -117,6 +117,13 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
         )
         lines += ["", f"With the speed of learning in place of accuracy, rho of chi_m(L): {shown}."]
     return lines
+
+
+def _with_interval(value: float, low: float, high: float, digits: str) -> str:
+    """A value with its interval, which is unknown where too many resamples have nothing but accuracies at chance."""
+    if pd.isna(low) or pd.isna(high):
+        return f"{value:{digits}} (interval unknown: nearly all at chance)"
+    return f"{value:{digits}} ({low:{digits}} to {high:{digits}})"
 
 
 def followed_lines(followed: pd.DataFrame) -> list[str]:
