@@ -265,7 +265,7 @@ def _by_depth(ax: Axes, run: _Run) -> None:
     points = pick(run.points, "depths")
     row = scaled(run.scaling, "depth", "z_L")
     z = row.value if row else 1.0
-    inset = ax.inset_axes((0.17, 0.12, 0.4, 0.4))
+    inset = ax.inset_axes((0.17, 0.12, 0.4, 0.33))
     drawn = False
     for colour, marker, point in zip(ordered(len(points)), MARKERS, points):
         found = _distribution(run, point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,7 @@ def _map(ax: Axes, rows: pd.DataFrame, lines: pd.DataFrame, depth: int) -> Any:
         own = own[(own["sigma_w"] >= w[0]) & (own["sigma_w"] <= w[-1])].sort_values("sigma_b")
         x, y = np.interp(own["sigma_w"], w, np.arange(len(w))), np.interp(own["sigma_b"], b, np.arange(len(b)))
         ax.plot(x, y, style, color=colour, label=label, lw=1.2)
-    every = max(1, len(w) // 7)
+    every = math.ceil(len(w) / 6)  # labels have room for six
     ax.set_xticks(np.arange(len(w))[::every], [f"{v:g}" for v in w[::every]])
     ax.set_yticks(np.arange(len(b)), [f"{v:g}" for v in b])
     ax.set_xlabel("$\\sigma_w$")
