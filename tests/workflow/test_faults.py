@@ -46,7 +46,7 @@ def good(outcome: Outcome) -> None:
 def test_killed_and_resumed_with_other_blocks_gives_the_same_values(smoke: Path, tmp_path: Path) -> None:
     """kill -9 of jobs, of the main process alone and with its jobs, at random moments, one core then two, blocks of another size."""
     rng = random.Random(20260101)
-    settings = ("--keep-going", "--config", "block_size=2.0e5")
+    settings = ("--keep-going", "--config", "block_size=1.0e6")
     killed_jobs = killed_runs = 0
     for cores in (1, 2, 2):
         process = start(tmp_path, owned_command(*settings, cores=cores))
