@@ -40,10 +40,13 @@ TABLES = dict(
 )
 
 
+# Of this file, not of the workflow that may import it as a module.
+CAPTIONS = os.path.join(str(workflow.current_basedir), "../report")
+
+
 def caption(wildcards):
     """The text below a figure in the report."""
-    path = os.path.join(workflow.basedir, f"workflow/report/{wildcards.figure}.rst")
-    with open(path, encoding="utf-8") as file:
+    with open(f"{CAPTIONS}/{wildcards.figure}.rst", encoding="utf-8") as file:
         return file.read()
 
 
