@@ -28,34 +28,16 @@ from quasicrit.stages.plan import (
     request_minutes,
     save_configuration,
 )
+from quasicrit.stages.run_device import run_device
 from quasicrit.stages.run_owner import begin
 
 try:
     RUN = load_config(config)
+    DEVICE = run_device(RUN.device, workflow.is_main_process)
 except QuasicritError as error:
     # One sentence, no traceback: the configuration is the user's.
     print(error, file=sys.stderr)
     sys.exit(2)
-
-
-def run_device():
-    """cpu or cuda. auto is decided once, by the process that starts the run: a job elsewhere could find another device."""
-    if RUN.device != "auto":
-        return RUN.device
-    if workflow.is_main_process:
-        from quasicrit.networks.device import resolve_device
-
-        os.environ["QUASICRIT_DEVICE"] = resolve_device("auto").type
-    elif "QUASICRIT_DEVICE" not in os.environ:
-        print(
-            "device = 'auto': the executor does not hand its environment to the jobs; give cpu or cuda",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    return os.environ["QUASICRIT_DEVICE"]
-
-
-DEVICE = run_device()
 
 
 def begin_run():
@@ -333,7 +315,7 @@ def raster_block():
 
 
 def device_of(stage, source=""):
-    """Where the jobs of a rule compute: all of a stage on one device."""
+    """Where a rule's jobs compute, all of a stage on one device."""
     return DEVICE if on_gpu(stage, source) else "cpu"
 
 
@@ -346,6 +328,16 @@ def gpu(stage):
             device_of(stage, wildcards.get("source", "")) == "cuda"
         )
     }
+
+
+# Of this file, not of a workflow that imports it as a module.
+CAPTIONS = os.path.join(str(workflow.current_basedir), "../report")
+
+
+def caption(wildcards):
+    """The text below a figure in the report."""
+    with open(f"{CAPTIONS}/{wildcards.figure}.rst", encoding="utf-8") as file:
+        return file.read()
 
 
 def memory(megabytes):

@@ -40,16 +40,6 @@ TABLES = dict(
 )
 
 
-# Of this file, not of the workflow that may import it as a module.
-CAPTIONS = os.path.join(str(workflow.current_basedir), "../report")
-
-
-def caption(wildcards):
-    """The text below a figure in the report."""
-    with open(f"{CAPTIONS}/{wildcards.figure}.rst", encoding="utf-8") as file:
-        return file.read()
-
-
 rule draw_figure:
     input:
         unpack(
