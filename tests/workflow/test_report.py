@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def report(smoke: Path) -> Path:
-    for arguments in (("--cores", "2", "--", "report"), ("--report", str(smoke / "report.html"), "--", "report")):
+    for arguments in (("report", "--cores", "2"), ("report", "--report", str(smoke / "report.html"))):
         done = run(smoke, *arguments)
         assert done.returncode == 0, done.stderr[-3000:]
     return smoke / "report.html"
