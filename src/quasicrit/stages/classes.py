@@ -119,11 +119,12 @@ def confuse_classes(
 ) -> None:
     """Classify fresh realisations of processes, reference or impostor, as data would be: verdict and grade."""
     key = (processes, n_events, resamples, tolerance, seed, details)
+    measured = _measured(biases)
     with Parts(out, *key, inputs=biases) as parts:
         rows = [
             row
             for process in processes
-            for row in _confusion_rows(parts, process, biases, n_events, replicates, resamples, tolerance, seed)
+            for row in _confusion_rows(parts, process, measured, n_events, replicates, resamples, tolerance, seed)
         ]
         write_table(out, SCHEMAS["confusion"], rows, details)
 
@@ -131,7 +132,7 @@ def confuse_classes(
 def _confusion_rows(
     parts: Parts,
     process: str,
-    biases: Sequence[Path | str],
+    measured: Mapping[tuple[int, int], dict[str, WindowBias]],
     n_events: int,
     replicates: int,
     resamples: int,
@@ -139,8 +140,9 @@ def _confusion_rows(
     seed: int,
 ) -> list[dict[str, Any]]:
     source = PROCESSES[process] if process in PROCESSES else IMPOSTORS[process]
-    known = read_biases(biases).get(source.window)
-    own = _measured(biases).get(source.window, {}).get(process)
+    there = measured.get(source.window, {})
+    known = class_biases(there) if there else None
+    own = there.get(process)
 
     def classified(replicate: int) -> dict[str, Any]:
         rng = generator(seed, "confusion", process, replicate)

@@ -53,9 +53,7 @@ code, pre { font: 12.5px/1.4 ui-monospace, monospace; } pre { background: #f6f6f
 """
 
 
-def claims_page(
-    summary: Path | str, verdicts: Path | str, out: Path | str, order: Sequence[str] = tuple(CLAIMS)
-) -> None:
+def claims_page(summary: Path | str, verdicts: Path | str, out: Path | str) -> None:
     """Write the claims as a page: one line for each, every number below it, then the rest of ``summary`` (Markdown).
 
     The difference from the paper is (ours − paper)/error with error = (ci_high − ci_low)/3.92, the normal width of a 95 %
@@ -64,7 +62,7 @@ def claims_page(
     frame = read_table(verdicts, SCHEMAS["verdicts"])
     sections = _sections(Path(summary).read_text(encoding="utf-8"))
     own = {title.split(".")[0]: (title, body) for title, body in sections if re.match(r"P\d+\.", title)}
-    shown = [claim for claim in order if claim in own]
+    shown = [claim for claim in CLAIMS if claim in own]
     lines = [
         "<h1>Claims of arXiv:2509.22649 against this run</h1>",
         "<p>Intervals are 95 %. Exponents inside a short window, and a crackling relation, are no evidence of criticality by themselves: "
