@@ -8,7 +8,9 @@ import pytest
 
 from tests.documents import Command, DocumentError, Page, blocks_of, commands_of, compare, run_page
 
-PRINTED = "exponent  1.6066\nci_low  1.5878\nverdict  power_law\nThe power law is favoured over: exponential.\nn  4000\n"
+PRINTED = (
+    "exponent  1.6066\nci_low  1.5878\nverdict  power_law\nThe power law is favoured over: exponential.\nn  4000\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +143,13 @@ def test_a_page_is_run_in_its_order(tmp_path: Path) -> None:
     [
         ("value 2.6", "value 2.8", "line 14: cat made.txt"),
         ("critical\n...", "chaotic\n...", "line 17: quasicrit theory"),
-        ("quasicrit: sigma_b ...", "quasicrit: sigma_w ...", "line 20"),
-        ("3 4", "3 5", "line 34"),
+        ("quasicrit: sigma_b ...", "quasicrit: sigma_w ...", "line 20: quasicrit theory --sigma-b -1"),
+        ("3 4", "3 5", "line 35"),
         ("python make.py", "python mist.py", "ended with 2, not 0"),
         ("--sigma-b 0", "--sigma-b -1", "ended with 2, not 0"),
         ("--sigma-b -1", "--sigma-b 0", "ended with 0, not 2"),
         ("total = 3", "del total", "NameError"),
-        ("```python\nprint(total, known)\n```\n\n", "", "line 30: the page shows"),
+        ("```python\nprint(total, known)\n```\n\n", "", "line 31: the Python above\nthe page shows"),
     ],
 )
 def test_a_page_that_is_wrong_is_refused_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -155,6 +157,17 @@ def test_a_page_that_is_wrong_is_refused_with_its_line(tmp_path: Path, old: str,
     with pytest.raises((DocumentError, NameError)) as refused:
         run_page(page(tmp_path, PAGE.replace(old, new)))
     assert said in f"{refused.type.__name__} {refused.value}"
+
+
+def test_blocks_without_a_language_may_be_commands(tmp_path: Path) -> None:
+    text = "```\npip install nothing-at-all\nquasicrit theory --sigma-b -1 --sigma-w 1   # why not\n```\n"
+    once = page(tmp_path, text)
+    assert run_page(once) == 0
+    once.plain, once.only = "sh", "quasicrit "
+    with pytest.raises(DocumentError, match="ended with 2, not 0"):
+        run_page(once)
+    once.refused = {"quasicrit theory --sigma-b -1 --sigma-w 1"}
+    assert run_page(once) == 1
 
 
 def test_replacements_must_fit(tmp_path: Path) -> None:
@@ -173,6 +186,6 @@ def test_blocks_and_commands_know_their_lines() -> None:
         ("console", None, 0.1),
     ]
     assert commands_of(blocks[1]) == [Command("python make.py > made.txt", None, 10, 0.02)]
-    assert [(command.text, command.line) for command in commands_of(blocks[2])][0] == ("cat made.txt", 14)
+    assert commands_of(blocks[2])[0] == Command("cat made.txt", "value 2.6", 14, 0.1)
     with pytest.raises(DocumentError, match="begins with a command"):
         commands_of(blocks_of("```console\nvalue\n```\n")[0])
