@@ -21,6 +21,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -79,14 +80,16 @@ class Command:
 class Page:
     """A page and how it is run.
 
-    ``folder``: where. ``replace``: what is put in place of what it says. ``names``: what its Python knows from the start. ``plain``: the
-    language of blocks that name none. ``only``: commands that begin otherwise are not run. ``refused``: commands that may end with 2.
+    ``folder``: where. ``replace``: what is put in place of what it says. ``names``: what its Python knows from the start. ``supplies``: a
+    folder with the reader's files, which every block finds as they were. ``plain``: the language of blocks that name none. ``only``:
+    commands that begin otherwise are not run. ``refused``: commands that may end with 2.
     """
 
     path: Path
     folder: Path
     replace: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, Any] = field(default_factory=dict)
+    supplies: Path | None = None
     plain: str = ""
     only: str = ""
     refused: Collection[str] = ()
@@ -197,6 +200,8 @@ def run_page(page: Page, on_output: Callable[[Command | Block, str], None] | Non
         with contextlib.chdir(page.folder):
             for block in blocks:
                 where = f"{page.path.name}, line {block.line}"
+                if page.supplies:
+                    shutil.copytree(page.supplies, page.folder, dirs_exist_ok=True)
                 if block.file:
                     (page.folder / block.file).write_text(block.text, encoding="utf-8")
                 elif block.language == "python":

@@ -143,7 +143,7 @@ def test_a_page_is_run_in_its_order(tmp_path: Path) -> None:
     [
         ("value 2.6", "value 2.8", "line 14: cat made.txt"),
         ("critical\n...", "chaotic\n...", "line 17: quasicrit theory"),
-        ("quasicrit: sigma_b ...", "quasicrit: sigma_w ...", "line 20: quasicrit theory --sigma-b -1"),
+        ("quasicrit: sigma_b ...", "quasicrit: sigma_w ...", "line 21: quasicrit theory --sigma-b -1"),
         ("3 4", "3 5", "line 35"),
         ("python make.py", "python mist.py", "ended with 2, not 0"),
         ("--sigma-b 0", "--sigma-b -1", "ended with 2, not 0"),
@@ -168,6 +168,13 @@ def test_blocks_without_a_language_may_be_commands(tmp_path: Path) -> None:
         run_page(once)
     once.refused = {"quasicrit theory --sigma-b -1 --sigma-w 1"}
     assert run_page(once) == 1
+
+
+def test_every_block_finds_the_supplies_as_they_were(tmp_path: Path) -> None:
+    block = "```console\n$ cat given.txt && echo more >> given.txt\ngiven\n```\n"
+    (tmp_path / "supplies").mkdir()
+    (tmp_path / "supplies/given.txt").write_text("given\n")
+    assert run_page(page(tmp_path, f"{block}\n{block}", supplies=tmp_path / "supplies")) == 2
 
 
 def test_replacements_must_fit(tmp_path: Path) -> None:

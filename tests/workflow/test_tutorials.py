@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from quasicrit.cli import main
+from quasicrit.networks import resnet20
 from quasicrit.reference import poisson_spikes, random_walk
 from quasicrit.scaling import biases_on, neuronal, window_biases
 from quasicrit.stages import classify_table
@@ -85,50 +89,43 @@ def test_the_page_on_brains(tmp_path: Path) -> None:
     assert run_page(Page(REPOSITORY / "docs/brains.md", tmp_path, shorter)) > 5
 
 
-@pytest.mark.usefixtures("_few_reference_events")
-def test_the_readme(finished: Path) -> None:
-    """Every ``quasicrit`` and every piece of Python in it runs, on the files that it names."""
-    import torch
-    from safetensors.torch import save_file
-
-    from quasicrit.networks import resnet20
-
+@pytest.fixture
+def supplies(tmp_path: Path) -> Path:
+    """Files of a reader, by the names that README.md gives them."""
+    folder = tmp_path / "supplies"
+    folder.mkdir()
     rng = np.random.default_rng(1)
-    walks = random_walk(40, 3000, rng)
-    pd.DataFrame(
-        {
-            "net": np.repeat(np.arange(40), 3000),
-            "input": 0,
-            "layer": np.tile(np.arange(1, 3001), 40),
-            "log_m": walks.ravel(),
-        }
-    ).to_parquet(finished / "activity.parquet")
-    sizes = np.repeat([8.0, 16.0, 32.0], 21)
-    control = np.tile(np.linspace(0.9, 1.1, 21), 3)
-    value = sizes**-0.125 * np.tanh(2 + (control - 1) * sizes) + rng.normal(0, 1e-3, sizes.size)
-    curves = pd.DataFrame({"L": sizes.astype(int), "T": control, "m": value, "dm": 1e-3})
-    curves.to_csv(finished / "curves.csv", index=False)
-    widths = np.repeat([32, 64, 128], 2000)
-    durations = np.ceil(rng.pareto(0.5, widths.size))
-    kept = rng.random(widths.size) < np.exp(-durations / (4 * widths))
-    by_width = pd.DataFrame({"width": widths, "duration": durations})[kept]
-    by_width.to_parquet(finished / "events-by-width.parquet")
+    nets, layers = 40, 3000
+    walks = pd.DataFrame({"net": np.repeat(np.arange(nets), layers), "layer": np.tile(np.arange(1, layers + 1), nets)})
+    walks.assign(input=0, log_m=random_walk(nets, layers, rng).ravel()).to_parquet(folder / "activity.parquet")
+    activity, events = str(folder / "activity.parquet"), str(folder / "events.parquet")
+    assert main(["detect", activity, "--trajectory", "net,input", "--threshold", "median", "--out", events]) == 0
+    size, control = np.repeat([8, 16, 32], 21), np.tile(np.linspace(0.9, 1.1, 21), 3)
+    value = size**-0.125 * np.tanh(2 + (control - 1) * size) + rng.normal(0, 1e-3, size.size)
+    pd.DataFrame({"L": size, "T": control, "m": value, "dm": 1e-3}).to_csv(folder / "curves.csv", index=False)
+    width, duration = np.repeat([32, 64, 128], 2000), np.ceil(rng.pareto(0.5, 6000))
+    kept = rng.random(width.size) < np.exp(-duration / (4 * width))
+    by_width = pd.DataFrame({"width": width, "duration": duration})
+    by_width[kept].to_parquet(folder / "events-by-width.parquet")
     trains = poisson_spikes(5.0, 30, 600.0, rng)
-    pd.DataFrame({"time": trains.time, "unit": trains.unit}).to_parquet(finished / "recording.parquet")
-    (finished / "mynets.py").write_text("from quasicrit.networks import resnet20 as resnet\n", encoding="utf-8")
-    model = resnet20()
-    save_file(model.state_dict(), finished / "resnet.safetensors")
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    np.save(finished / "images.npy", images.numpy())
-    ran = run_page(
-        Page(
-            REPOSITORY / "README.md",
-            finished,
-            names={"model": model, "loader": [images]},
-            plain="sh",
-            only="quasicrit ",
-            # A ResNet of nine layers, which is too short for exponents.
-            refused={"quasicrit classify events.parquet --cluster input"},
-        )
+    pd.DataFrame({"time": trains.time, "unit": trains.unit}).to_parquet(folder / "recording.parquet")
+    (folder / "mynets.py").write_text("from quasicrit.networks import resnet20 as resnet\n", encoding="utf-8")
+    save_file(resnet20().state_dict(), folder / "resnet.safetensors")
+    np.save(folder / "images.npy", rng.standard_normal((4, 3, 32, 32), dtype=np.float32))
+    return folder
+
+
+@pytest.mark.usefixtures("_few_reference_events")
+def test_the_readme(finished: Path, supplies: Path) -> None:
+    """Every ``quasicrit`` and every piece of Python in it runs, on the files and the names that it takes for given."""
+    page = Page(
+        REPOSITORY / "README.md",
+        finished,
+        names={"model": resnet20(), "loader": [torch.zeros(4, 3, 32, 32)]},
+        supplies=supplies,
+        plain="sh",
+        only="quasicrit ",
+        # The ResNet has nine such layers, which are too few for exponents.
+        refused={"quasicrit classify events.parquet --cluster input"},
     )
-    assert ran > 10
+    assert run_page(page) > 10
