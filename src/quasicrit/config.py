@@ -634,6 +634,79 @@ def network_members(net: _Net) -> list[tuple[str, _Net]]:
     return made
 
 
+class _Population(_Model):
+    """What every population has: a name, and how it is looked at.
+
+    ``fractions``: shares of its units that are seen, each analysed by itself. ``bin``: seconds; the mean interval between spikes if none.
+    ``window``: durations to fit, bins, declared before the run.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    kind: str
+    fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
+    bin: Positive | None = None
+    window: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _window_holds_durations(self) -> _Population:
+        low, high = self.window
+        if not 1 <= low < high:
+            raise ValueError(f"window = [{low}, {high}]: give two durations, the first at least 1 and below the second")
+        return self
+
+
+class BranchingPopulation(_Population):
+    """Branching of spikes among ``units`` neurons for ``steps`` steps of 4 ms: Poisson(``sigma``) from each, ``drive`` a step from outside."""
+
+    kind: Literal["branching"]
+    sigma: Positive
+    drive: Positive
+    units: Annotated[int, Field(ge=2)]
+    steps: Annotated[int, Field(ge=1000)]
+    bin: Positive | None = 0.004
+
+
+class IndependentPopulation(_Population):
+    """Independent Poisson neurons of ``rate`` spikes a second."""
+
+    kind: Literal["independent"]
+    rate: Positive
+    units: Annotated[int, Field(ge=2)]
+    seconds: Positive
+
+
+class LeakyPopulation(_Population):
+    """The sparse network of 300 leaky integrate-and-fire neurons of ``quasicrit.reference.LeakyNetwork``."""
+
+    kind: Literal["leaky"]
+    seconds: Positive
+
+
+class RecordedPopulation(_Population):
+    """A recording, as ``quasicrit spikes`` reads it: ``file`` (Parquet, CSV, text; NWB). ``fractions``: one, the share of the units that it holds."""
+
+    kind: Literal["recording"]
+    file: Annotated[str, Field(min_length=1)]
+    form: Literal["spikes", "raster", "activity"] = "spikes"
+    time_column: str = "time"
+    unit_column: str = "unit"
+    segment_column: str | None = None
+    time_unit: Positive = 1.0
+    start: float | None = None
+    stop: float | None = None
+
+    @model_validator(mode="after")
+    def _one_fraction(self) -> RecordedPopulation:
+        if len(self.fractions) > 1:
+            raise ValueError("fractions: a recording holds one share of the units; give one number")
+        return self
+
+
+Population = Annotated[
+    BranchingPopulation | IndependentPopulation | LeakyPopulation | RecordedPopulation, Field(discriminator="kind")
+]
+
+
 class Classes(_Model):
     """Reference processes: events for the bias of a class on a window, and realisations for the confusion matrix."""
 
@@ -693,6 +766,7 @@ class Config(_Model):
     learning: LearningPlane
     advisor: Advisor
     architectures: Architectures = Architectures()
+    populations: tuple[Population, ...] = ()
     classes: Classes = Classes()
     definitions: Definitions = Definitions()
     criteria: Criteria = Criteria()
@@ -710,6 +784,14 @@ class Config(_Model):
                 raise ValueError(
                     f"{key}: {filed[0]!r} is read from files: give data.folder, the folder that holds {filed[0]}/"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _populations_named_once(self) -> Config:
+        names = [population.name for population in self.populations]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"populations: the name {name!r} is given twice; each population needs its own")
         return self
 
     @model_validator(mode="after")

@@ -610,6 +610,50 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
         _TRUTH,
     ),
+    "populations": _schema(
+        _field("population", _TEXT, "name in the configuration"),
+        _field("kind", _TEXT, "branching, independent, leaky: simulated, with a known answer; recording: a file"),
+        _field("sigma", pa.float64(), "of branching: signals that a spike sends, in the mean", nullable=True),
+        _field("fraction", pa.float64(), "share of the units that was seen"),
+        _field("n_units", pa.int64(), "units that were seen", nullable=True),
+        _field("duration", pa.float64(), "of the recording", "s"),
+        _field("bin", pa.float64(), "width of the bins", "s"),
+        _field("window_low", pa.int32(), "smallest duration of the window", "bins"),
+        _field("window_high", pa.int32(), "largest duration of the window", "bins"),
+        _field("n_events", pa.int64(), "complete avalanches"),
+        *(
+            _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
+            for name, meaning in (
+                ("tau_s", "exponent of sizes"),
+                ("tau_d", "exponent of durations"),
+                ("gamma", "exponent of mean size by duration"),
+                ("difference", "gamma − (tau_d − 1)/(tau_s − 1)"),
+                ("m", "branching ratio in steps of 4 ms, by multistep regression"),
+            )
+            for end, word in (
+                ("", ""),
+                ("_low", ", lower end of its 95 % interval (over blocks or segments)"),
+                ("_high", ", upper end"),
+            )
+        ),
+        _field(
+            "naive_m",
+            pa.float64(),
+            "slope of the next step on this one, which a part of the units biases",
+            nullable=True,
+        ),
+        _field("branching", _TEXT, "what m says: near 1, below 1, undecided, no memory"),
+        _field("verdict", _TEXT, "most probable class, or none", nullable=True),
+        _field("probability", pa.float64(), "its probability", nullable=True),
+        _field("controls", pa.int32(), "shuffled recordings that went through the same code"),
+        _field("controls_rejected", pa.int32(), "of them rejected"),
+        _field("grade", _TEXT, "grade of the evidence"),
+        _field("statement", pa.string(), "what may be said"),
+        _field("reasons_for", pa.string(), "one sentence a line"),
+        _field("reasons_against", pa.string(), "one sentence a line"),
+        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+        _TRUTH,
+    ),
     "verdicts": _schema(
         _field("claim", _TEXT, "P1 … P8 of the paper"),
         _field("quantity", pa.string(), "what was measured, and where"),

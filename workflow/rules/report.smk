@@ -22,7 +22,7 @@ rule report_claims:
             f"{RESULTS}/report/claims.html",
             caption="../report/claims.rst",
             category="Claims",
-            labels={"page": "claims P1 to P7"},
+            labels={"page": "claims P1 to P8"},
         ),
     log:
         f"{RESULTS}/logs/report_claims.log",

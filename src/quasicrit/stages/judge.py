@@ -18,6 +18,7 @@ from quasicrit.stages.learning_summary import (
     prediction_claim,
     prediction_lines,
 )
+from quasicrit.stages.population_summary import population_claim, population_lines
 from quasicrit.tables import SCHEMAS, atomic_path, read_table, write_table
 
 __all__ = ["judge_claims"]
@@ -39,7 +40,7 @@ def judge_claims(
     """Write the verdicts table and summary.md.
 
     ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice,
-    architectures, classes, point_verdicts, definitions, confusion.
+    architectures, populations, classes, point_verdicts, definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -52,9 +53,9 @@ def judge_claims(
         name: read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("classes", "point_verdicts", "definitions", "confusion")
     }
-    ranking, contests, followed, advice, architectures = (
+    ranking, contests, followed, advice, architectures, populations = (
         read_table(list(inputs[name]), SCHEMAS[name])
-        for name in ("ranking", "contests", "followed", "advice", "architectures")
+        for name in ("ranking", "contests", "followed", "advice", "architectures", "populations")
     )
     judged = [
         *_exponent_claim(exponents, controls),
@@ -64,6 +65,7 @@ def judge_claims(
         *_scaling_claim(scaling, survival, params["depth_shift"]),
         *architecture_claim(architectures, params["learnt_above"]),
         *advice_claim(advice),
+        *population_claim(populations),
     ]
     write_table(verdicts, SCHEMAS["verdicts"], judged, details)
     with atomic_path(summary) as temporary:
@@ -81,6 +83,10 @@ def judge_claims(
             "## P7. Initialisations compared",
             "",
             *advice_lines(advice),
+            "",
+            "## P8. Populations of neurons, by the same estimators",
+            "",
+            *population_lines(populations),
             "",
             "## Does learning move the network?",
             "",

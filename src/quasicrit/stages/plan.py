@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from quasicrit.config import (
+    BranchingPopulation,
     Config,
     ConvNetNet,
+    IndependentPopulation,
+    LeakyPopulation,
     LSTMNet,
+    Population,
+    RecordedPopulation,
     ResNetNet,
     RNNNet,
     TransformerNet,
@@ -102,6 +107,8 @@ MODELS: Mapping[str, Model] = {
     "detect_cascades C": Model(1.2, {"rows": 1e6}, 245),
     # member × state × definition, times resamples
     "fit_cascades": Model(1.2, {"fits": 7e2}, 330),
+    # fits: shares of the units that are looked at, times resamples
+    "judge_population": Model(2.0, {"fits": 4e2, "spikes": 6e5}, 400),
     "solve_theory": Model(0.7, {"points": 930}, 165),
     "list_points": Model(0.5, {}, 130),
     "calibrate_classes": Model(1.1, {"events": 2.2e4}, 390),
@@ -133,6 +140,8 @@ _KEPT, _ATTENDED = 24.0, 280.0
 _METHODS = 8
 #: Training samples that set the norms of a network; test samples for its accuracy; samples in a batch of a recording.
 _CALIBRATION, _TESTED, _BATCH = 512, 360, 64
+#: Spikes a second of the network of leaky integrate-and-fire neurons.
+_LEAKY_RATE = 1500.0
 _MB = 1e6
 
 
@@ -181,6 +190,7 @@ def plan_jobs(config: Config) -> list[Job]:
         *_fits(config),
         *_classes(config),
         *_architectures(config),
+        *_populations(config),
         *(_constant("draw_figure", f"draw_figure/{name}", disk=0.8) for name in FIGURE_TABLES),
         *_fetched(config),
     ]
@@ -390,6 +400,28 @@ def _classes(config: Config) -> Iterator[Job]:
     members = {(p.source, p.protocol, p.point_id) for b in defined for p, _, _ in b.parts}
     fits = len(members) * len(config.definitions.thresholds) * config.resamples
     yield _job("map_definitions", "map_definitions", {"fits": fits}, memory=20.0 * rows)
+
+
+def _spikes(population: Population) -> float:
+    """Expected spikes of a population; each takes some 16 bytes of a file."""
+    match population:
+        case BranchingPopulation():
+            # Coincidences among N units end what sigma = 1 would let live: avalanches of some 3 √N generations.
+            lived = min(1.0 / max(abs(1.0 - population.sigma), 1e-9), 3.0 * math.sqrt(population.units))
+            return population.drive * population.steps * lived
+        case IndependentPopulation():
+            return population.rate * population.units * population.seconds
+        case LeakyPopulation():
+            return _LEAKY_RATE * population.seconds
+        case RecordedPopulation():
+            path = Path(population.file)
+            return path.stat().st_size / 16.0 if path.is_file() else 0.0
+
+
+def _populations(config: Config) -> Iterator[Job]:
+    for population in config.populations:
+        work = {"fits": float(len(population.fractions) * config.resamples), "spikes": _spikes(population)}
+        yield _job("judge_population", f"judge_population/{population.name}", work, memory=150.0 * work["spikes"])
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ CLAIMS: Mapping[str, tuple[str, str]] = {
     "P5": ("Finite-size scaling finds universality classes: Barkhausen noise, directed percolation.", "make figures"),
     "P6": ("Residual networks show avalanches with gamma near 2.", "make architectures"),
     "P7": ("Networks can be engineered: initialisations by theory learn better.", "make initialisations"),
+    "P8": ("The same equations hold for avalanches in living brains.", "make figures"),
 }  # fmt: skip
 _LIBRARIES = (
     "quasicrit",
