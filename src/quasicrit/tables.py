@@ -662,6 +662,14 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("ci_high", pa.float64(), "upper end of its 95 % interval", nullable=True),
         _field("paper", pa.float64(), "the paper's value, where it gives one", nullable=True),
         _field("controls", pa.string(), "what the controls gave"),
+        _field(
+            "verdict",
+            _TEXT,
+            "most probable class of the events behind the number, or none; null where none was asked for",
+            nullable=True,
+        ),
+        _field("probability", pa.float64(), "its probability", nullable=True),
+        _field("grade", _TEXT, "grade of their evidence", nullable=True),
         _field("sentence", pa.string(), "the finding in words"),
     ),
 }

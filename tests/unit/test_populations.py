@@ -80,7 +80,7 @@ def test_the_claim_and_the_summary_count_them(judged: dict[str, pd.DataFrame]) -
     assert all(r["claim"] == "P8" for r in rows)
     text = population_lines(frame)[0]
     near = int((judged["critical"]["branching"].astype(str) == "near 1").sum())
-    assert f"near 1 in {near} of 2 recordings of critical ones and in 0 of 3 of others" in text
+    assert f"near 1 in {near} of 2 recordings of critical ones and in 0 of 3 recordings of others." in text
     assert "Recordings stand below" in text
     assert "tests the estimators, not brains" in population_lines(frame[frame["kind"] != "recording"])[0]
     assert "No population" in population_lines(frame.iloc[:0])[0]

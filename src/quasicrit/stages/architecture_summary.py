@@ -80,6 +80,9 @@ def architecture_claim(fits: pd.DataFrame, learnt_above: float) -> list[dict[str
                 "ci_high": _value(row.gamma_high),
                 "paper": PAPER_GAMMA,
                 "controls": beside + (f": {', '.join(alike)}" if len(alike) else ""),
+                "verdict": None if pd.isna(row.gamma) else row.verdict,
+                "probability": _value(row.probability),
+                "grade": None if pd.isna(row.gamma) else row.grade,
                 "sentence": text,
             }
         )

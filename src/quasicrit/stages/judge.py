@@ -57,9 +57,10 @@ def judge_claims(
         read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("ranking", "contests", "followed", "advice", "architectures", "populations")
     )
+    graded = _graded(classes["point_verdicts"])
     judged = [
-        *_exponent_claim(exponents, controls),
-        *_crackling_claim(exponents, controls, params["tolerance"]),
+        *_exponent_claim(exponents, controls, graded),
+        *_crackling_claim(exponents, params["tolerance"], graded),
         *_ridge_claim(scaling, cutoffs),
         *prediction_claim(contests, ranking),
         *_scaling_claim(scaling, survival, params["depth_shift"]),
@@ -67,7 +68,8 @@ def judge_claims(
         *advice_claim(advice),
         *population_claim(populations),
     ]
-    write_table(verdicts, SCHEMAS["verdicts"], judged, details)
+    unasked = dict.fromkeys(("verdict", "probability", "grade"))
+    write_table(verdicts, SCHEMAS["verdicts"], [unasked | row for row in judged], details)
     with atomic_path(summary) as temporary:
         section = class_lines(points, **classes)
         definitions = _with_points(classes["definitions"], points)
@@ -102,6 +104,19 @@ def _joined(paths: Sequence[str], name: str, points: pd.DataFrame) -> pd.DataFra
 
 def _with_points(frame: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_KEYS, str)).merge(points, on=_KEYS, suffixes=("", "_of_point"))
+
+
+def _graded(point_verdicts: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """By point the most probable class of its events, with its probability, and the grade of their evidence."""
+    return {
+        (str(row.source), str(row.protocol), str(row.point_id)): {
+            "verdict": str(row.verdict),
+            "probability": float(row.probability),
+            "grade": str(row.grade),
+        }
+        for row in point_verdicts.itertuples()
+        if pd.notna(row.probability)
+    }
 
 
 def _row(
@@ -140,7 +155,9 @@ def _controls_text(controls: pd.DataFrame, protocol: str) -> str:
     return f"{len(own)} controls: {', '.join(named)}" if named else "no controls by this protocol"
 
 
-def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dict[str, Any]]:
+def _exponent_claim(
+    exponents: pd.DataFrame, controls: pd.DataFrame, graded: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
     chosen = exponents[
         exponents["primary"]
         & exponents["grid"].str.startswith(("weak", "strong", "shared"))
@@ -178,6 +195,7 @@ def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dic
                     beside,
                     text,
                 )
+                | graded.get((point.source, point.protocol, point.point_id), {})
             )
     return rows
 
@@ -201,7 +219,9 @@ def _range_text(frame: pd.DataFrame) -> str:
     return ", ".join(parts) or "no exponent"
 
 
-def _crackling_claim(exponents: pd.DataFrame, controls: pd.DataFrame, tolerance: float) -> list[dict[str, Any]]:
+def _crackling_claim(
+    exponents: pd.DataFrame, tolerance: float, graded: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
     chosen = exponents[exponents["primary"] & (exponents["quantity"] == "difference")]
     rows = []
     still = chosen[chosen["grid"].str.startswith(("weak", "strong", "shared"))]
@@ -225,6 +245,7 @@ def _crackling_claim(exponents: pd.DataFrame, controls: pd.DataFrame, tolerance:
                     "a finite memory can satisfy the relation exactly: no evidence by itself",
                     _relation_text(point, tolerance),
                 )
+                | graded.get((point.source, point.protocol, point.point_id), {})
             )
     return rows
 

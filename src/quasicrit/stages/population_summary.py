@@ -28,6 +28,9 @@ def population_claim(populations: pd.DataFrame) -> list[dict[str, Any]]:
                     "ci_high": _value(high),
                     "paper": 0.0 if name == "difference" else None,
                     "controls": controls,
+                    "verdict": None if pd.isna(row.probability) else row.verdict,
+                    "probability": _value(row.probability),
+                    "grade": row.grade,
                     "sentence": text,
                 }
             )
@@ -76,10 +79,15 @@ def _conclusion(populations: pd.DataFrame) -> str:
         right, wrong = (
             simulated[near & (simulated["branching"].astype(str) == "near 1")] for near in (critical, ~critical)
         )
+        counted = [
+            f"{len(found)} of {total.sum()} recordings of {what}"
+            for found, total, what in ((right, critical, "critical ones"), (wrong, ~critical, "others"))
+            if total.any()
+        ]
         parts.append(
-            f"Simulated populations, whose answer is known: the branching ratio is found near 1 in {len(right)} of {critical.sum()} recordings of "
-            f"critical ones and in {len(wrong)} of {(~critical).sum()} of others, whatever share of the units is seen. Exponents of a part are "
-            "not those of the whole, and a subcritical population has critical exponents within its memory: avalanches alone decide nothing."
+            f"Simulated populations, whose answer is known: the branching ratio is found near 1 in {' and in '.join(counted)}. It does not depend on "
+            "the share of the units that is seen; exponents of avalanches do, and within its memory a subcritical population has critical ones: "
+            "avalanches alone decide nothing."
         )
         parts.append(
             "This tests the estimators, not brains."

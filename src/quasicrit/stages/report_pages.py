@@ -135,7 +135,17 @@ def _markdown(text: str) -> str:
 
 
 def _numbers(rows: pd.DataFrame) -> str:
-    heads = ["quantity", "ours", "95 % interval", "paper", "difference in standard errors", "controls", "finding"]
+    heads = [
+        "quantity",
+        "ours",
+        "95 % interval",
+        "paper",
+        "difference in standard errors",
+        "class (probability)",
+        "grade of evidence",
+        "controls",
+        "finding",
+    ]
     cells = []
     for row in rows.itertuples(index=False):
         known = pd.notna(row.ci_low) and pd.notna(row.ci_high)
@@ -148,6 +158,8 @@ def _numbers(rows: pd.DataFrame) -> str:
                 f"{_number(row.ci_low)} to {_number(row.ci_high)}" if known else "",
                 _number(row.paper),
                 f"{away:+.1f}".replace("-", "−") if pd.notna(away) else "",
+                f"{html.escape(str(row.verdict))} ({row.probability:.2g})" if pd.notna(row.probability) else "",
+                html.escape(str(row.grade)) if pd.notna(row.grade) else "",
                 html.escape(str(row.controls)),
                 html.escape(str(row.sentence)),
             ]
