@@ -487,13 +487,18 @@ def _head_relation(judged: Sequence[Mapping[str, Any]]) -> str:
         return "Not measured in this run."
 
     def count(rows: list[Mapping[str, Any]]) -> str:
-        words = ("holds", "fails", "Undecided", "Not measured")
-        found = [(word.lower(), sum(word in r["sentence"] for r in rows)) for word in words]
-        return ", ".join(f"{word} in {n}" for word, n in found if n)
+        words = {"holds": "holds", "fails": "fails", "Undecided": "is undecided", "Not measured": "is not measured"}
+        found = [(verb, sum(word in r["sentence"] for r in rows)) for word, verb in words.items()]
+        return ", ".join(f"{verb} in {n}" for verb, n in found if n)
 
     still = [r for r in own if r["quantity"].endswith("sigma_b = 0")]
     driven = [r for r in own if not r["quantity"].endswith("sigma_b = 0")]
-    return f"At sigma_b = 0 ({len(still)} ensembles) the relation {count(still)}. Under a field ({len(driven)} ensembles) it {count(driven)}."
+    parts = []
+    if still:
+        parts.append(f"At sigma_b = 0 ({len(still)} ensembles) the relation {count(still)}.")
+    if driven:
+        parts.append(f"Under a field ({len(driven)} ensembles) it {count(driven)}.")
+    return " ".join(parts)
 
 
 def _head_ridge(judged: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from quasicrit.tables import SCHEMAS, atomic_path, read_table
 
-__all__ = ["CLAIMS", "claims_page", "run_page"]
+__all__ = ["CLAIMS", "claim_sections", "claims_page", "run_page"]
 
 #: What the paper says (arXiv:2509.22649, in our words), and the command that makes the numbers again.
 CLAIMS: Mapping[str, tuple[str, str]] = {
@@ -61,8 +61,8 @@ def claims_page(summary: Path | str, verdicts: Path | str, out: Path | str) -> N
     interval. Raises TableError for a verdicts table that is missing or damaged.
     """
     frame = read_table(verdicts, SCHEMAS["verdicts"])
-    sections = _sections(Path(summary).read_text(encoding="utf-8"))
-    own = {title.split(".")[0]: (title, body) for title, body in sections if re.match(r"P\d+\.", title)}
+    text = Path(summary).read_text(encoding="utf-8")
+    sections, own = _sections(text), claim_sections(text)
     shown = [claim for claim in CLAIMS if claim in own]
     lines = [
         "<h1>Claims of arXiv:2509.22649 against this run</h1>",
@@ -117,6 +117,11 @@ def run_page(
     text = yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     lines.append("<h2>Configuration</h2>" + _details("every key with its value", f"<pre>{html.escape(text)}</pre>"))
     _write(out, "The run", lines)
+
+
+def claim_sections(text: str) -> dict[str, tuple[str, str]]:
+    """Of a run's summary (Markdown) the title and the body of every claim; a body begins with a paragraph that says what was found."""
+    return {title.split(".")[0]: (title, body) for title, body in _sections(text) if re.match(r"P\d+\.", title)}
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
