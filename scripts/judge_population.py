@@ -6,6 +6,7 @@ with job(snakemake.log[0], dict(snakemake.params)) as details:
         snakemake.params.population,
         list(snakemake.input.biases),
         snakemake.output.populations,
+        snakemake.output.curves,
         snakemake.params.resamples,
         snakemake.params.tolerance,
         snakemake.params.seed,

@@ -654,6 +654,20 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
         _TRUTH,
     ),
+    "population_curves": _schema(
+        _field("population", _TEXT, "name in the configuration"),
+        _field("kind", _TEXT, "as in populations"),
+        _field("fraction", pa.float64(), "share of the units that was seen"),
+        _field(
+            "curve",
+            _TEXT,
+            "durations: density of complete avalanches; slopes: r_k of A(t + k) on A(t), in steps of 4 ms; fitted: b m^k",
+        ),
+        _field("signal", _TEXT, "own, or a control"),
+        _field("x", pa.float64(), "centre of a bin of durations, in bins; lag k, in s"),
+        _field("value", pa.float64(), "share of avalanches per bin of duration; slope"),
+        _field("error", pa.float64(), "of own durations: standard error over blocks or segments", nullable=True),
+    ),
     "verdicts": _schema(
         _field("claim", _TEXT, "P1 … P8 of the paper"),
         _field("quantity", pa.string(), "what was measured, and where"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import yaml
 from quasicrit.config import load_config
 from quasicrit.errors import ConfigError
 from quasicrit.reference import branching_spikes
+from quasicrit.scaling import log_bins
+from quasicrit.stages.figures import draw_figure
 from quasicrit.stages.population_summary import population_claim, population_lines
 from quasicrit.stages.populations import judge_population
 from quasicrit.tables import SCHEMAS, read_table, write_table
@@ -23,9 +26,13 @@ _COLUMNS = {"time_column": "time", "unit_column": "unit", "segment_column": None
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("populations")
+
+
+@pytest.fixture(scope="module")
+def judged(folder: Path) -> dict[str, pd.DataFrame]:
     """Populations by name, by classes without calibration."""
-    folder = tmp_path_factory.mktemp("populations")
     write_table(folder / "bias.parquet", SCHEMAS["class_bias"], [], {})
     spikes = branching_spikes(0.9, 0.05, 20_000, 100_000, np.random.default_rng(5))
     pd.DataFrame({"at": spikes.time, "cell": spikes.unit}).to_csv(folder / "spikes.csv", index=False)
@@ -40,7 +47,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     made = {}
     for entry in entries:
         out = folder / f"{entry['name']}.parquet"
-        judge_population(entry, [folder / "bias.parquet"], out, 100, 0.1, 1, {})
+        judge_population(
+            entry, [folder / "bias.parquet"], out, folder / f"{entry['name']}_curves.parquet", 100, 0.1, 1, {}
+        )
         made[entry["name"]] = read_table(out, SCHEMAS["populations"])
     return made
 
@@ -101,3 +110,36 @@ def test_impossible_populations_are_refused(change: dict[str, Any], words: str) 
     raw["populations"][0] |= change
     with pytest.raises(ConfigError, match=words):
         load_config(raw)
+
+
+def test_curves_are_normalised_and_follow_the_fit(folder: Path, judged: dict[str, pd.DataFrame]) -> None:
+    curves = read_table(folder / "below_curves.parquet", SCHEMAS["population_curves"])
+    own = curves[(curves["curve"] == "durations") & (curves["signal"] == "own") & (curves["fraction"] == 1.0)]
+    assert (own["error"] > 0).all()
+    edges = log_bins(1, 10_000, per_octave=3)
+    index = np.searchsorted(edges, own["x"], side="right") - 1
+    # Every bin but the last, which may end with the longest avalanche, has the width of the grid.
+    assert 0.99 < float((own["value"] * np.diff(edges)[index]).sum()) < 1.01
+    for fraction in (1.0, 0.1):
+        mine = curves[curves["fraction"] == fraction]
+        slopes, fitted = (mine[mine["curve"] == name]["value"].to_numpy() for name in ("slopes", "fitted"))
+        assert len(slopes) == len(fitted) > 5
+        assert np.abs(slopes - fitted).max() < 0.1
+    assert set(curves[curves["signal"] != "own"]["signal"]) == {
+        "each unit shifted in time",
+        "intervals of each unit shuffled",
+    }
+
+
+def test_the_figure_shows_every_population(folder: Path, judged: dict[str, pd.DataFrame]) -> None:
+    paths = {
+        "populations": [folder / f"{name}.parquet" for name in judged],
+        "population_curves": [folder / f"{name}_curves.parquet" for name in judged],
+    }
+    draw_figure("extended-5-populations", paths, [folder / "figure.png", folder / "figure.csv"])
+    shown = pd.read_csv(folder / "figure.csv")
+    ratios = shown[(shown["panel"] == "c") & shown["series"].str.startswith("m, ")]
+    measured = pd.concat(judged.values())["m"].dropna()
+    assert np.allclose(np.sort(ratios["x"]), np.sort(measured), rtol=1e-6)
+    draw_figure("extended-5-populations", {name: [] for name in paths}, [folder / "empty.png"])
+    assert (folder / "empty.png").stat().st_size > 1000

@@ -14,7 +14,7 @@ from quasicrit.tables import SCHEMAS, read_provenance, read_table
 
 from .conftest import REPOSITORY, run
 
-FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-3-learning", "figure-4-finite-size-scaling", "figure-5-architectures", "extended-3-initialisations", "extended-4-along-training")  # fmt: skip
+FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-3-learning", "figure-4-finite-size-scaling", "figure-5-architectures", "extended-3-initialisations", "extended-4-along-training", "extended-5-populations")  # fmt: skip
 
 
 def tables(folder: Path, name: str) -> pd.DataFrame:

@@ -3,7 +3,8 @@ rule judge_population:
         biases=BIASES,
         recording=lambda wildcards: recording_files(wildcards.population),
     output:
-        populations=f"{RESULTS}/populations/{{population}}.parquet",
+        populations=f"{RESULTS}/populations/{{population}}/populations.parquet",
+        curves=f"{RESULTS}/populations/{{population}}/population_curves.parquet",
     log:
         f"{RESULTS}/logs/judge_population/{{population}}.log",
     benchmark:

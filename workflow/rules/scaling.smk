@@ -71,7 +71,9 @@ rule judge_claims:
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
-        populations=[f"{RESULTS}/populations/{name}.parquet" for name in POPULATIONS],
+        populations=[
+            f"{RESULTS}/populations/{name}/populations.parquet" for name in POPULATIONS
+        ],
         confusion=CONFUSIONS,
     output:
         verdicts=f"{RESULTS}/verdicts.parquet",

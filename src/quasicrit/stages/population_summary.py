@@ -96,8 +96,8 @@ def _conclusion(populations: pd.DataFrame) -> str:
         )
     if len(recorded):
         grades = recorded["grade"].astype(str).value_counts()
-        counted = ", ".join(f"{grade} for {count}" for grade, count in grades.items())
-        parts.append(f"Evidence of criticality in {len(recorded)} recordings: {counted}.")
+        every = ", ".join(f"{grade} for {count}" for grade, count in grades.items())
+        parts.append(f"Evidence of criticality in {len(recorded)} recordings: {every}.")
     return " ".join(parts)
 
 

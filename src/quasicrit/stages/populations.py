@@ -11,7 +11,7 @@ import numpy as np
 from quasicrit.avalanches import Counts, SpikeTrains
 from quasicrit.reference.spiking import LeakyNetwork, branching_spikes, leaky_network, poisson_spikes, sampled_units
 from quasicrit.rng import generator
-from quasicrit.scaling import RecordingVerdict, judge_recording
+from quasicrit.scaling import RecordingVerdict, judge_recording, log_bins
 from quasicrit.stages.classes import read_biases
 from quasicrit.stages.spike_input import Columns, read_recording
 from quasicrit.tables import SCHEMAS, write_table
@@ -31,12 +31,13 @@ def judge_population(
     params: Mapping[str, Any],
     biases: Sequence[Path | str],
     out: Path | str,
+    curves: Path | str,
     resamples: int,
     tolerance: float,
     seed: int,
     details: Mapping[str, Any],
 ) -> None:
-    """Simulate or read one population and write a row for each share of its units that is seen.
+    """Simulate or read one population and write a row for each share of its units that is seen, and its ``curves``.
 
     ``params``: an entry of ``populations`` in the configuration; ``biases``: tables of ``calibrate_classes`` that hold its window. Whether
     a share below 1 was seen is known to ``judge_recording``: m decides there, since avalanches of a part have other exponents.
@@ -45,7 +46,7 @@ def judge_population(
     """
     window = (int(params["window"][0]), int(params["window"][1]))
     known = {window: read_biases(biases).get(window, {})}
-    rows = []
+    rows, lines = [], []
     for fraction, recording in _recordings(params, seed):
         found = judge_recording(
             recording,
@@ -58,7 +59,10 @@ def judge_population(
             seed=seed,
         )
         rows.append(_row(params, fraction, recording, found, window))
+        names = {"population": params["name"], "kind": params["kind"], "fraction": fraction}
+        lines += [names | point for point in _curves(found)]
     write_table(out, SCHEMAS["populations"], rows, details)
+    write_table(curves, SCHEMAS["population_curves"], lines, details)
 
 
 def _recordings(params: Mapping[str, Any], seed: int) -> Iterator[tuple[float, SpikeTrains | Counts]]:
@@ -82,6 +86,48 @@ def _recordings(params: Mapping[str, Any], seed: int) -> Iterator[tuple[float, S
         if fraction < 1.0:
             part = sampled_units(whole, fraction, generator(seed, "population", name, fraction))
         yield fraction, part
+
+
+def _curves(found: RecordingVerdict) -> Iterator[dict[str, Any]]:
+    """Durations of the recording and of its controls, and the slopes from which m comes."""
+    events, units = found.main.events, found.main.units
+    if events is not None and units is not None:
+        whole = events.censored == 0
+        yield from _durations("own", events.duration[whole], units[whole])
+    for control in found.controls:
+        yield from _durations(control.name, control.durations, None)
+    if found.branching.found is not None and found.branching.resolved:
+        branching = found.branching.found
+        for lag, slope in zip(branching.lags, branching.slopes):
+            fitted = branching.amplitude * branching.ratio.value**lag
+            for curve, value in (("slopes", slope), ("fitted", fitted)):
+                point = {"x": lag * found.branching.step, "value": float(value), "error": None}
+                yield {"curve": curve, "signal": "own", **point}
+
+
+def _durations(signal: str, duration: np.ndarray, units: np.ndarray | None) -> Iterator[dict[str, Any]]:
+    """Their density in bins of a third of an octave, with its standard error over units."""
+    if not len(duration):
+        return
+    edges = log_bins(1, int(duration.max()), per_octave=3)
+    width = np.diff(edges)
+    column = np.searchsorted(edges, duration, side="right") - 1
+    counts = np.bincount(column, minlength=len(width))
+    errors = np.full(len(width), np.nan)
+    if units is not None and units.max() > 0:
+        table = np.zeros((int(units.max()) + 1, len(width)))
+        np.add.at(table, (units, column), 1)
+        # The total over units that are independent of each other.
+        errors = np.sqrt(len(table) * table.var(axis=0, ddof=1)) / len(duration) / width
+    for index in np.flatnonzero(counts):
+        low, high = edges[index], edges[index + 1] - 1
+        yield {
+            "curve": "durations",
+            "signal": signal,
+            "x": float(np.sqrt(low * high)),
+            "value": float(counts[index] / len(duration) / width[index]),
+            "error": None if np.isnan(errors[index]) else float(errors[index]),
+        }
 
 
 def _row(
