@@ -10,7 +10,8 @@ BEGIN, END = "<!-- findings: written by make findings -->", "<!-- end of finding
 
 def findings(summary: str) -> str:
     """One paragraph for every claim, from a run's summary: its title and its first paragraph."""
-    return "\n".join(f"- **{title}.** {body.split(chr(10) * 2)[0]}" for title, body in claim_sections(summary).values())
+    sections = sorted(claim_sections(summary).values())
+    return "\n".join(f"- **{title}.** {body.split(chr(10) * 2)[0]}" for title, body in sections)
 
 
 if __name__ == "__main__":
