@@ -313,7 +313,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("events_slope_high", pa.float64(), "upper end of its 95 % interval", nullable=True),
         _field("likelihood_ratio", pa.float64(), "power law over exponential; > 0: power law", nullable=True),
         _field("likelihood_ratio_p", pa.float64(), "its p-value", nullable=True),
-        _field("expected", _TEXT, "what PHYSICS says of this control: rejected, indistinguishable, critical"),
+        _field(
+            "expected",
+            _TEXT,
+            "what theory says of this control (docs/physics.md): rejected, indistinguishable, critical",
+        ),
         _field("outcome", _TEXT, "rejected, critical-like or undecided, by the declared criterion"),
         _field("reason", pa.string(), "the numbers behind the outcome"),
     ),

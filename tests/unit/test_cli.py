@@ -74,7 +74,7 @@ def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
 
 def test_advise_orthogonal_has_a_gain(run: Run) -> None:
     made = run("advise", "--depth", 30, "--width", 64)
-    # PHYSICS.md, section 4: the peak of chi_m(30) at sigma_b = 0.
+    # Reference values: the peak of chi_m(30) at sigma_b = 0.
     assert made["gain"] == pytest.approx(1.08314, abs=2e-5)
     assert (made["init"], made["sigma_b"]) == ("orthogonal", 0.0)
     assert "sigma_w" not in made
@@ -119,7 +119,7 @@ def test_advise_refuses(refuse: Refuse, args: tuple[object, ...], said: str) -> 
 
 def test_theory_point(run: Run) -> None:
     made = run("theory", "--activation", "tanh", "--sigma-w", 1.5, "--sigma-b", 0)
-    # PHYSICS.md, section 2: m* of tanh at sigma_w = 1.5, sigma_b = 0.
+    # Reference values: m* of tanh at sigma_w = 1.5, sigma_b = 0.
     assert made["m_star"] == pytest.approx(0.35260180, abs=5e-9)
     assert made["phase"] == "chaotic"
     assert set(made["susceptibility"]) == {"m", "rms", "abs"}
@@ -200,7 +200,7 @@ def test_theory_infinite_lengths_are_null(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        # PHYSICS.md, section 4.
+        # Reference values.
         (("--edge-of-chaos", "--sigma-b", 0.05), 1.122539),
         (("--ridge", "rms", "--sigma-b", 0.1), 1.063187),
         (("--ridge", "abs", "--sigma-b", 0.2), 1.128481),
@@ -497,7 +497,7 @@ def test_detect_options(run: Run, tmp_path: Path) -> None:
     assert starts("--max-duration", 5) == [[0, 2], [1, 0], [1, 3]]
     run("detect", table, "--threshold", 0, "--out", out, "--step-sd", 2)
     events = read_columns(str(out), ["size", "size_raw", "duration"])
-    # −zeta(½)/√(2π), PHYSICS.md section 3.
+    # −zeta(½)/√(2π), the continuity correction.
     assert np.allclose(events["size"] - events["size_raw"], 0.5826 * 2 * events["duration"], rtol=1e-5)
 
 

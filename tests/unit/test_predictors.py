@@ -41,7 +41,7 @@ def test_values_of_the_theory() -> None:
     above, below = (propagate("tanh", 1.2 + s, 0.1, 30).q[-1] ** 0.5 for s in (step, -step))
     assert made["chi_sqrt_q(L)"] == pytest.approx((above - below) / (2 * step), rel=1e-5)
     assert made["log xi_c"] == pytest.approx(math.log(xi_c("tanh", 1.2, 0.1)))
-    # PHYSICS: chi_1 = 1.00289730 there, the edge of chaos at 1.19340073.
+    # Reference values: chi_1 = 1.00289730 there, the edge of chaos at 1.19340073.
     assert made["-|chi_1 - 1|"] == pytest.approx(-0.00289730, abs=1e-7)
     assert made["-|sigma_w - sigma_EOC|"] == pytest.approx(-(1.2 - 1.19340073), abs=1e-7)
     assert made["-distance to (1, 0)"] == pytest.approx(-math.hypot(0.2, 0.1))
