@@ -120,6 +120,7 @@ lock: setup
 schema: setup
 	$(BIN)/python -m tests.make_schema
 	$(BIN)/python -m tests.make_config_reference
+	$(BIN)/python -m tests.make_command_reference
 
 # A real SLURM on this machine, from Debian's packages (installed if they are missing, as root): the smoke preset through the profile,
 # with a cancelled job, too little memory and time, a dead slurmd, a dead main process.

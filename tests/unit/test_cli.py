@@ -43,7 +43,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         for key in made["reasons"]:
             value = made
             for part in key.split("."):
-                value = value[part]
+                value = value[int(part)] if isinstance(value, list) else value[part]
             assert value is None
         return dict(made)
 
@@ -1237,6 +1237,10 @@ def test_classify_three_exponents(run: Run) -> None:
     nothing = run("classify", "--tau-s", 1.4, 0.01, "--tau-d", 2.4, 0.01, "--gamma", 1.1, 0.01)
     assert nothing["verdict"] == "none"
     assert nothing["statement"] == "no evidence of criticality"
+    # "None" comes first here, and has no exponents to be near to.
+    assert nothing["classes"][0]["values"] is nothing["classes"][0]["distance"] is None
+    why = "none of the classes: it has no exponents"
+    assert nothing["reasons"] == {"classes.0.values": why, "classes.0.distance": why}
 
 
 @pytest.mark.parametrize(
