@@ -173,6 +173,7 @@ def test_theory_of_an_exploding_stream_gives_its_logarithm(run: Run) -> None:
         (("--sigma-w", 1, "--branch-layers", 2), "--branch-layers is about residual branches"),
         (("--sigma-w", 1, "--residual-norm", "batch"), "--residual-norm is about residual branches"),
         (("--edge-of-chaos", "--residual-blocks", 3), "--residual-blocks plays no part in where a line runs"),
+        (("--edge-of-chaos", "--m0", 2), "--m0 plays no part in where a line runs at infinite depth"),
     ],
 )
 def test_theory_refuses_residual_options(refuse: Refuse, args: tuple[object, ...], said: str) -> None:
@@ -1194,6 +1195,10 @@ def test_collapse_of_events(run: Run, tmp_path: Path) -> None:
         (("{data}", "--control", "T", "--value", "m", "--column", "m"), ("--column", "events")),
         (("--events", "{data}", "--control", "T"), ("--control", "curves")),
         (("--events", "{data}"), ("--column", "missing")),
+        (("--events", "{data}", "--column", "m", "--error", "dm"), ("--error", "no part", "events")),
+        (("--events", "{data}", "--column", "m", "--corrections"), ("--corrections", "no part", "events")),
+        (("{data}", "--control", "T", "--value", "m", "--cluster", "net"), ("--cluster", "no part", "curves")),
+        (("{data}", "--control", "T", "--value", "m", "--xmin", "2"), ("--xmin", "no part", "curves")),
         (("--events", "{data}", "--column", "m"), ("3 sizes with 100 events", "15 of size 16")),
         (("{data}", "--control", "Q", "--value", "m"), ("'Q'", "missing")),
         (("{data}", "--control", "L", "--value", "m"), ("{data}", "L")),
@@ -1227,6 +1232,12 @@ def test_classify_a_table_of_events(run: Run, tmp_path: Path, monkeypatch: pytes
     # The class's own value on this window, from some 1200 events in it: 1.5 ± .02.
     assert found["classes"][0]["values"]["tau_d"] == pytest.approx(1.5, abs=0.08)
     assert {"for", "against", "open"} == set(found["evidence"]["reasons"])
+
+
+@pytest.mark.parametrize("option", [("--window", "8,100"), ("--cluster", "net")])
+def test_classify_refuses_options_of_events_beside_exponents(refuse: Refuse, option: tuple[str, str]) -> None:
+    line = refuse("classify", "--tau-s", 1.5, 0.02, "--tau-d", 2.0, 0.03, "--gamma", 1.98, 0.02, *option)
+    assert f"{option[0]} belongs to a table of events" in line
 
 
 def test_classify_three_exponents(run: Run) -> None:
