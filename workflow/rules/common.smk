@@ -343,6 +343,7 @@ def gpu(stage):
 
 # Of this file, not of a workflow that imports it as a module.
 CAPTIONS = os.path.join(str(workflow.current_basedir), "../report")
+DOCS = os.path.join(str(workflow.current_basedir), "../../docs")
 
 
 def caption(wildcards):

@@ -99,21 +99,28 @@ def claims_page(summary: Path | str, verdicts: Path | str, out: Path | str) -> N
 
 
 def run_page(
-    configuration: Mapping[str, Any], benchmarks: Path | str, tables: Mapping[str, tuple[str, str]], out: Path | str
+    configuration: Mapping[str, Any],
+    benchmarks: Path | str,
+    tables: Mapping[str, tuple[str, str, str, str]],
+    out: Path | str,
 ) -> None:
     """Write how the numbers were made: time and memory by stage, versions, configuration, calibration and speed.
 
-    ``tables``: heading → a Markdown file, and the command that makes it where it is missing.
+    ``tables``: heading → a Markdown file; the command that makes it; a page and the name of the mark in it (written by the same command)
+    that holds what is shown where the file is missing.
     """
     lines = ["<h1>How the numbers were made</h1>", "<h2>Time and memory by stage</h2>", _stages(Path(benchmarks))]
     lines += ["<h2>Versions</h2>", _html_table(["", ""], [["Python", platform.python_version()], *_versions()])]
-    for heading, (name, command) in tables.items():
+    for heading, (name, command, page, mark) in tables.items():
         path = Path(name)
         lines.append(f"<h2>{html.escape(heading)}</h2>")
         if path.is_file():
             lines.append(_details(path.name, _markdown(path.read_text(encoding="utf-8"))))
         else:
-            lines.append(f"<p>Not made here: <code>{html.escape(command)}</code> makes it.</p>")
+            lines.append(
+                f"<p>Not made in this folder (<code>{html.escape(command)}</code> makes it); as it came with this version:</p>"
+            )
+            lines.append(_details(Path(page).name, _markdown(_marked(Path(page), mark))))
     text = yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     lines.append("<h2>Configuration</h2>" + _details("every key with its value", f"<pre>{html.escape(text)}</pre>"))
     _write(out, "The run", lines)
@@ -122,6 +129,12 @@ def run_page(
 def claim_sections(text: str) -> dict[str, tuple[str, str]]:
     """Of a run's summary (Markdown) the title and the body of every claim; a body begins with a paragraph that says what was found."""
     return {title.split(".")[0]: (title, body) for title, body in _sections(text) if re.match(r"P\d+\.", title)}
+
+
+def _marked(page: Path, mark: str) -> str:
+    """What a page holds between the two marks of that name."""
+    _, begins, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark}:")
+    return rest.partition("-->")[2].partition(f"<!-- end of {mark} -->")[0] if begins else ""
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
