@@ -66,7 +66,7 @@ def _root() -> None:
 @app.command()
 def theory(
     sigma_b: Annotated[float, typer.Option(help="Scale of the biases.", show_default=False)],
-    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    activation: Annotated[str, typer.Option(help="Activation; an unknown name lists those there are.")] = "tanh",
     sigma_w: Annotated[float | None, typer.Option(help="Scale of the weights.")] = None,
     depth: Annotated[int | None, typer.Option(min=1, max=_DEEPEST, help="L: adds the numbers of that layer.")] = None,
     width: Annotated[
@@ -147,7 +147,7 @@ def theory(
 def advise(
     depth: Annotated[int, typer.Option(min=1, max=2000, help="L: hidden layers.", show_default=False)],
     width: Annotated[int, typer.Option(min=2, help="N: units of a hidden layer.", show_default=False)],
-    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    activation: Annotated[str, typer.Option(help="Activation; an unknown name lists those there are.")] = "tanh",
     init: Annotated[
         Literal["gaussian", "orthogonal"], typer.Option(help="Distribution of the weights.")
     ] = "orthogonal",

@@ -374,7 +374,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_SOURCE,
         _field("signal", _TEXT, "own, or a surrogate of it: phase_randomised, shuffled_increments"),
         _field("threshold", pa.float64(), "shift of the protocol's threshold, in s.d. of each trajectory"),
-        _field("size", _TEXT, "definition of size: log_area, log_area_raw, excess, activity"),
+        _field("size", _TEXT, "definition of size, by its name in stages.definitions.SIZES"),
         _field("window_low", pa.int32(), "smallest duration of the window", "layers"),
         _field("window_high", pa.int32(), "largest duration of the window", "layers"),
         _field("primary", pa.bool_(), "the definition that the run uses everywhere else"),
@@ -553,7 +553,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "architectures": _schema(
         _field("network", _TEXT, "name in the configuration"),
-        _field("family", _TEXT, "resnet, conv, transformer, rnn or lstm"),
+        _field("family", _TEXT, "kind of network, by its name in quasicrit.families"),
         *_MEMBER,
         _field("size", pa.int32(), "what varies: blocks, depth, channels or width; 0 where nothing does"),
         _field("definition", _TEXT, "of avalanches: A relevance walk, B unit stream, C layer activity"),

@@ -12,29 +12,23 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quasicrit.config import (
     BranchingPopulation,
     Config,
-    ConvNetNet,
     IndependentPopulation,
     LeakyPopulation,
-    LSTMNet,
     Population,
     RecordedPopulation,
-    ResNetNet,
-    RNNNet,
-    TransformerNet,
     architecture_params,
     blocks,
     learning_blocks,
-    network_members,
     points,
     training_blocks,
     training_points,
     unit_cost,
 )
+from quasicrit.families import network_members
 from quasicrit.points import Block, Point
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES
@@ -134,8 +128,6 @@ _ROW, _LOG_M_ROW = 12.7, 4.4
 _EVENT_ROW, _RARE_EVENT_ROW = 1.5, 0.2
 #: Bytes per unit of a recorded stream (B): of the recording, its cascades, and in memory while they are fitted.
 _STREAM, _CASCADE, _FITTED = 4.5, 2.6, 50.0
-#: Bytes per unit and sample of a batch that training keeps for the gradient: attention and its MLP many times over.
-_KEPT, _ATTENDED = 24.0, 280.0
 #: Initialisations that are compared (``learning.methods``).
 _METHODS = 8
 #: Training samples that set the norms of a network; test samples for its accuracy; samples in a batch of a recording.
@@ -424,58 +416,15 @@ def _populations(config: Config) -> Iterator[Job]:
         yield _job("judge_population", f"judge_population/{population.name}", work, memory=150.0 * work["spikes"])
 
 
-@dataclass(frozen=True)
-class _Size:
-    """A network by what its passes cost: layers, multiplications of one sample, units of all layers, units of the stream (B)."""
-
-    layers: int
-    multiplications: float
-    parameters: float
-    units: float
-    stream: float
-
-
-def _size(net: Any, image: tuple[int, int, int]) -> _Size:
-    """``image``: channels, height and width of the task's images; the network sees them ``net.image`` pixels a side."""
-    layers = net.layers("C")
-    pixels = net.image**2
-    if isinstance(net, ResNetNet):
-        pixels //= 16 if net.stem == "imagenet" else 1
-        area = [pixels / 4**stage for stage in range(len(net.blocks))]
-        # A bottleneck has a 3 × 3 convolution between 1 × 1 ones to and from four times the channels.
-        weights = [(17 if net.block == "bottleneck" else 18) * c**2 * b for b, c in zip(net.blocks, net.channels)]
-        per_block = 3 if net.block == "bottleneck" else 2
-        return _Size(
-            layers,
-            sum(w * a for w, a in zip(weights, area)),
-            sum(weights),
-            sum(per_block * b * c * a for b, c, a in zip(net.blocks, net.channels, area)),
-            net.blocks[net.stage] * net.channels[net.stage] * area[net.stage],
-        )
-    if isinstance(net, ConvNetNet):
-        weights_ = 9.0 * net.channels**2 * net.depth
-        units = float(net.depth * net.channels * pixels)
-        return _Size(layers, weights_ * pixels, weights_, units, units)
-    token = image[0] * pixels / net.steps
-    if isinstance(net, TransformerNet):
-        weights_ = 12.0 * net.width**2 * net.depth
-        units = float(net.depth * net.steps * net.width)
-        return _Size(layers, net.steps * (weights_ + 2.0 * net.steps * net.width * net.depth), weights_, units, units)
-    if isinstance(net, RNNNet | LSTMNet):
-        weights_ = (4.0 if isinstance(net, LSTMNet) else 1.0) * net.width * (net.width + token)
-        units = float(net.steps * net.width)
-        return _Size(layers, net.steps * weights_, weights_, units, units)
-    raise TypeError(f"{net.family} has no cost")
-
-
 def _architectures(config: Config) -> Iterator[Job]:
     for net in config.architectures.chosen():
         entry = architecture_params(config)[net.name]
-        image = tuple(entry["shape"])
-        sizes = [_size(member, image) for _, member in network_members(net)]
+        members = [member for _, member in network_members(net)]
+        sizes = [member.size((entry["shape"][0], net.image, net.image)) for member in members]
         nets, inputs, definitions = entry["nets"], entry["inputs"], entry["definitions"]
         states = 1 + net.trained + net.nulls
-        layers, mults = nets * sum(s.layers for s in sizes), nets * sum(s.multiplications for s in sizes)
+        layers = nets * sum(member.layers("C") for member in members)
+        mults = nets * sum(s.multiplications for s in sizes)
         parameters = nets * sum(s.parameters for s in sizes)
         batch = entry["training"]["batch_size"]
         # Each state of the norms takes a pass of the calibration samples; training three passes a step, then a test.
@@ -489,10 +438,7 @@ def _architectures(config: Config) -> Iterator[Job]:
                 "layers": layers * (once / _BATCH + steps),
             },
             # Activations of a batch, kept for the gradient.
-            memory=(_ATTENDED if net.family == "transformer" else _KEPT)
-            * (batch if net.trained else _BATCH)
-            * max(s.units for s in sizes)
-            + 12 * parameters,
+            memory=net.kept * (batch if net.trained else _BATCH) * max(s.units for s in sizes) + 12 * parameters,
             disk=4 * (1 + net.trained) * parameters,
         )
         stream = float(nets * states * inputs.get("B", 0) * sum(s.stream for s in sizes))
