@@ -17,7 +17,7 @@ RUN := $(SNAKEMAKE) --cores $(CORES) --scheduler greedy --rerun-incomplete --qui
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures report paper architectures architectures-large initialisations test test-slurm faults lint lock schema benchmarks calibrate classes critical-values clean
+.PHONY: setup figures report paper architectures architectures-large initialisations test test-slurm faults lint lock schema benchmarks calibrate classes findings critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -91,7 +91,7 @@ calibrate: setup
 	@OMP_NUM_THREADS=1 $(SNAKEMAKE) --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
 		--rerun-incomplete --quiet host reason
 	@$(BIN)/python -m tests.make_calibration_table
-	@echo "Every cell: results/calibration/calibration.md   Summary: README.md"
+	@echo "Every cell: results/calibration/calibration.md   Summary: docs/trust.md"
 
 # The universality classes on processes with known answers and on impostors: an hour on two cores, resumable.
 classes: setup
@@ -99,7 +99,12 @@ classes: setup
 		--configfile config.yaml workflow/presets/classes.yaml --config results=results/reference -- \
 		results/reference/classes/confusion.md
 	@$(BIN)/python -m tests.make_class_table
-	@echo "Every process: results/reference/classes/confusion.md   Summary: README.md"
+	@echo "Every process: results/reference/classes/confusion.md   Summary: docs/trust.md"
+
+# What the last run says of each claim, into docs/findings.md.
+findings: figures
+	@$(BIN)/python -m tests.make_findings
+	@echo "Claims: docs/findings.md"
 
 critical-values: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.make_critical_values
@@ -115,6 +120,7 @@ lock: setup
 schema: setup
 	$(BIN)/python -m tests.make_schema
 	$(BIN)/python -m tests.make_config_reference
+	$(BIN)/python -m tests.make_command_reference
 
 # A real SLURM on this machine, from Debian's packages (installed if they are missing, as root): the smoke preset through the profile,
 # with a cancelled job, too little memory and time, a dead slurmd, a dead main process.

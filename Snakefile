@@ -23,6 +23,7 @@ include: "workflow/rules/exponents.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/classes.smk"
 include: "workflow/rules/architectures.smk"
+include: "workflow/rules/populations.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -66,7 +66,7 @@ def _root() -> None:
 @app.command()
 def theory(
     sigma_b: Annotated[float, typer.Option(help="Scale of the biases.", show_default=False)],
-    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    activation: Annotated[str, typer.Option(help="Activation; an unknown name lists those there are.")] = "tanh",
     sigma_w: Annotated[float | None, typer.Option(help="Scale of the weights.")] = None,
     depth: Annotated[int | None, typer.Option(min=1, max=_DEEPEST, help="L: adds the numbers of that layer.")] = None,
     width: Annotated[
@@ -113,6 +113,10 @@ def theory(
         ):
             if useless and value is not None:
                 raise typer.BadParameter(f"{name} plays no part in where a line runs; leave it out")
+        if depth is None and m0 != 1.0:
+            raise typer.BadParameter(
+                "--m0 plays no part in where a line runs at infinite depth; leave it out, or give --depth"
+            )
         if j0 and depth is None:
             raise typer.BadParameter("--j0 is the edge of chaos at a depth; give --depth")
     elif sigma_w is None:
@@ -143,7 +147,7 @@ def theory(
 def advise(
     depth: Annotated[int, typer.Option(min=1, max=2000, help="L: hidden layers.", show_default=False)],
     width: Annotated[int, typer.Option(min=2, help="N: units of a hidden layer.", show_default=False)],
-    activation: Annotated[str, typer.Option(help="tanh, erf, relu, leaky_relu, gelu, silu or linear.")] = "tanh",
+    activation: Annotated[str, typer.Option(help="Activation; an unknown name lists those there are.")] = "tanh",
     init: Annotated[
         Literal["gaussian", "orthogonal"], typer.Option(help="Distribution of the weights.")
     ] = "orthogonal",
@@ -377,6 +381,16 @@ def collapse(
             raise typer.BadParameter(f"--{name} is missing: name the column of the table")
         if wanted is None and given is not None:
             raise typer.BadParameter(f"--{name} belongs to a table of {'events' if name == 'column' else 'curves'}")
+    for name, unused in (
+        ("error", data is None and error is not None),
+        ("corrections", data is None and corrections),
+        ("cluster", events is None and cluster is not None),
+        ("xmin", events is None and xmin is not None),
+    ):
+        if unused:
+            raise typer.BadParameter(
+                f"--{name} plays no part in a table of {'events' if data is None else 'curves'}; leave it out"
+            )
     from quasicrit.stages.collapse_table import collapse_curve_table, collapse_event_table
 
     if data is not None:
@@ -438,6 +452,9 @@ def classify_command(
     if events is None:
         if tau_s is None or tau_d is None or gamma is None:
             raise typer.BadParameter("--tau-s, --tau-d and --gamma are all needed, each with its error")
+        for name, unused in (("cluster", cluster), ("window", window)):
+            if unused is not None:
+                raise typer.BadParameter(f"--{name} belongs to a table of events; leave it out")
         return _Shown(classify_values(tau_s, tau_d, gamma), as_json)
     made = classify_table(
         events,

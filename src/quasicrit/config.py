@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from quasicrit.errors import ConfigError
+from quasicrit.families import Definition, ImageTask, Net, Network, network_members
 from quasicrit.points import Block, Point, burn_in
 from quasicrit.theory import ACTIVATIONS, LEAST_LAW_WIDTH, edge_of_chaos, ridge, sigma_c, step_variance
+from quasicrit.values import Count, Model, NonNegative, Positive, Share
 
 __all__ = [
     "Config",
@@ -25,7 +27,6 @@ __all__ = [
     "json_schema",
     "learning_blocks",
     "load_config",
-    "network_members",
     "points",
     "resolve_sigma_w",
     "resolve_window",
@@ -33,11 +34,6 @@ __all__ = [
     "training_points",
     "unit_cost",
 ]
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 #: Named values of sigma_w: "critical" is sigma_c(N), "ridge" the ridge of the rms susceptibility at the
 #: point's sigma_b, "edge_of_chaos" where chi_1 = 1; each may carry an offset, for example "ridge-0.05".
@@ -48,11 +44,7 @@ ProtocolName = Literal["W", "T", "F", "S", "layerwise"]
 Window = tuple[int, int | Literal["width"]]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Grid(_Model):
+class Grid(Model):
     """One named grid: every combination of its lists is a point (source × protocol × … × depth), and every point goes through every stage.
 
     ``source``: gaussian, the exact one-input chain; tabulated, the same from a table, at a cost that no width changes; gram, several ``inputs`` by
@@ -155,7 +147,7 @@ class Grid(_Model):
         return self
 
 
-class Protocols(_Model):
+class Protocols(Model):
     """The constants of the avalanche protocols: W weak signal, T strong input, F fixed depth, S too shallow for exponents, layerwise (a control).
 
     ``weak_m0``: where weak signals start. ``kappa``: threshold of F, in units of 1/N. ``min_layers_per_width``: layers that T asks for, in widths.
@@ -167,7 +159,7 @@ class Protocols(_Model):
     kappa: Annotated[float, Field(ge=0.05, le=0.2)] = 0.2
     min_layers_per_width: Annotated[int, Field(ge=1)] = 10
     windows: dict[ProtocolName, Window]
-    other_windows: dict[ProtocolName, tuple[Window, ...]] = {}
+    other_windows: dict[ProtocolName, tuple[Window, ...]] = Field(default={})
 
     def least_depth(self, protocol: str, width: int, widest: int) -> int:
         """Smallest depth that a protocol allows: T and layerwise 10 N, F 16 times the widest N, else 2."""
@@ -184,7 +176,7 @@ class Protocols(_Model):
         return self
 
 
-class Theory(_Model):
+class Theory(Model):
     """The map of the mean-field susceptibility: ``points`` values per axis, and the lines on it."""
 
     sigma_w: tuple[Positive, Positive] = (0.8, 2.0)
@@ -193,7 +185,7 @@ class Theory(_Model):
     depths: tuple[Count, ...] = (10, 30, 100)
 
 
-class Susceptibility(_Model):
+class Susceptibility(Model):
     """Finite-width susceptibility by pathwise derivative, with common random numbers along sigma_w."""
 
     sigma_b: NonNegative = 0.1
@@ -217,7 +209,7 @@ class Susceptibility(_Model):
         return self
 
 
-class Survival(_Model):
+class Survival(Model):
     """Survival of a weak seed: ``seeds`` at x = 0, ``scaled_seeds`` at each other x."""
 
     width: tuple[Annotated[int, Field(ge=2)], ...]
@@ -234,7 +226,7 @@ _TEST_SAMPLES = {"digits": 360, "breast_cancer": 113, "wine": 35, "teacher": 360
 Task = Literal["digits", "breast_cancer", "wine", "teacher", "mnist", "fashion_mnist", "cifar10"]
 
 
-class Data(_Model):
+class Data(Model):
     """Files of the tasks that are read from files: those of ``task`` lie in ``folder``/task, or are fetched to there.
 
     ``sha256``: digests that files must have, by file name, besides the pinned ones of files that are fetched.
@@ -242,7 +234,7 @@ class Data(_Model):
 
     folder: str | None = None
     fetch: bool = False
-    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = {}
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = Field(default={})
 
     @model_validator(mode="after")
     def _fetched_to_a_folder(self) -> Data:
@@ -251,7 +243,7 @@ class Data(_Model):
         return self
 
 
-class Training(_Model):
+class Training(Model):
     """Tanh networks on a task, recorded before and after training on the same ``images`` test samples.
 
     ``seeds``: networks at each point of sigma_w × sigma_b × width × depth. ``momentum`` is that of sgd.
@@ -291,7 +283,7 @@ class Training(_Model):
         return value
 
 
-class LearningRun(_Model):
+class LearningRun(Model):
     """One way of training every network of the plane: depth, optimiser, learning rates, steps, seeds at each point."""
 
     depth: Count
@@ -301,7 +293,7 @@ class LearningRun(_Model):
     seeds: Count
 
 
-class Follow(_Model):
+class Follow(Model):
     """Points that are followed through training, on the first task."""
 
     sigma_w: Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -319,7 +311,7 @@ class Follow(_Model):
         return self
 
 
-class LearningPlane(_Model):
+class LearningPlane(Model):
     """Which initialisations learn (P4): networks over (sigma_w, sigma_b), by width, task and run.
 
     ``bias_split`` parts the plane into weak and strong biases; ``chance_margin``: accuracies below the largest class's share
@@ -349,7 +341,7 @@ class LearningPlane(_Model):
         return self
 
 
-class AdvisorDepth(_Model):
+class AdvisorDepth(Model):
     """Steps at one depth, the same for every initialisation, and the learning rates tried."""
 
     depth: Count
@@ -357,7 +349,7 @@ class AdvisorDepth(_Model):
     learning_rate: Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
-class Advisor(_Model):
+class Advisor(Model):
     """The advised initialisations (P7) against the usual ones, each at the learning rate that is best for it."""
 
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
@@ -369,8 +361,6 @@ class Advisor(_Model):
     seeds: Annotated[int, Field(ge=2)] = 5
 
 
-Definition = Literal["A", "B", "C"]
-ImageTask = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 #: Of images of a task: channels, height, width.
 _IMAGES: dict[str, tuple[int, int, int]] = {
     "digits": (1, 8, 8),
@@ -378,160 +368,9 @@ _IMAGES: dict[str, tuple[int, int, int]] = {
     "fashion_mnist": (1, 28, 28),
     "cifar10": (3, 32, 32),
 }
-_PerStage = tuple[Count, ...]
 
 
-class _Net(_Model):
-    """What every architecture has: a name, images of ``image`` pixels a side, an initialisation, what is measured on it.
-
-    ``definitions``: of avalanches (A relevance walk, B unit stream, C layer activity). ``trained``: measured after training as well.
-    ``vary``: one option and its values; each makes a network of its own, and trends are drawn over them. ``windows``: its own windows of
-    durations by definition. ``stage``: of a resnet, where units are followed (B).
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    family: str
-    task: ImageTask | None = None
-    image: Count = 8
-    init: Literal["gaussian", "orthogonal"] = "gaussian"
-    sigma_w: Positive | Literal["critical"] = "critical"
-    sigma_b: NonNegative = 0.0
-    definitions: Annotated[tuple[Definition, ...], Field(min_length=1)]
-    trained: bool = True
-    nulls: bool = True
-    nets: Annotated[int, Field(ge=6)] | None = None
-    training_steps: Count | None = None
-    learning_rate: Positive | None = None
-    windows: dict[Definition, tuple[int, int]] = {}
-    vary: dict[str, tuple[Any, ...]] = {}
-
-    def options(self) -> dict[str, Any]:
-        """The options that the family's network is built with."""
-        return self.model_dump(exclude={*_Net.model_fields, "stage"})
-
-    def layers(self, definition: Definition) -> int:
-        """Layers in time of a definition; for C, where all kinds of layers count, at least as many."""
-        raise TypeError("each family has its own")
-
-    @model_validator(mode="after")
-    def _one_option(self) -> _Net:
-        if len(self.vary) > 1:
-            raise ValueError(f"vary names {', '.join(self.vary)}: give one option")
-        for option, values in self.vary.items():
-            if option not in self.options():
-                raise ValueError(
-                    f"vary: {option!r} is no option of a {self.family}; they are {', '.join(self.options())}"
-                )
-            if len(values) < 2:
-                raise ValueError(f"vary: {option} needs two values or more")
-        return self
-
-
-class ResNetNet(_Net):
-    """Residual network of convolutions: blocks and channels by stage; basic or bottleneck; activation after (post) or before (pre)
-    the sum; residual_scale "stable" is 1/√blocks."""
-
-    family: Literal["resnet"]
-    blocks: Annotated[_PerStage, Field(min_length=1)]
-    channels: Annotated[_PerStage, Field(min_length=1)]
-    block: Literal["basic", "bottleneck"] = "basic"
-    norm: Literal["batch", "none"] = "batch"
-    order: Literal["post", "pre"] = "post"
-    residual_scale: Positive | Literal["stable"] = 1.0
-    stem: Literal["cifar", "imagenet"] = "cifar"
-    shortcut: Literal["pad", "projection"] = "pad"
-    stage: Annotated[int, Field(ge=0)] = 0
-
-    def layers(self, definition: Definition) -> int:
-        if definition == "B":
-            return self.blocks[self.stage]
-        return (3 if self.block == "bottleneck" else 2) * sum(self.blocks) + 1
-
-    @model_validator(mode="after")
-    def _possible(self) -> ResNetNet:
-        if len(self.blocks) != len(self.channels):
-            raise ValueError(
-                f"blocks = {list(self.blocks)} and channels = {list(self.channels)}: give one number of each for every stage"
-            )
-        if self.stage >= len(self.blocks):
-            raise ValueError(f"stage = {self.stage}, but the stages are 0 to {len(self.blocks) - 1}")
-        projects = self.shortcut == "projection" and (len(self.blocks) > 1 or self.block == "bottleneck")
-        if "A" in self.definitions and (self.order == "pre" or projects):
-            raise ValueError(
-                "definition A needs streams that are rectified and skips without parameters: order: post and shortcut: pad, or leave A out"
-            )
-        return self
-
-
-class ConvNetNet(_Net):
-    """Plain convolutional network of one width."""
-
-    family: Literal["conv"]
-    depth: Count
-    channels: Count
-    activation: str = "tanh"
-
-    def layers(self, definition: Definition) -> int:
-        return self.depth
-
-    @field_validator("activation")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in ACTIVATIONS:
-            raise ValueError(f"{value!r} is no activation; allowed are {', '.join(ACTIVATIONS)}")
-        return value
-
-    @model_validator(mode="after")
-    def _rectified(self) -> ConvNetNet:
-        if "A" in self.definitions and self.activation != "relu":
-            raise ValueError("definition A follows active units of relu: choose activation: relu, or leave A out")
-        return self
-
-
-class _Sequence(_Net):
-    width: Count
-    steps: Annotated[int, Field(ge=2)] = 64
-
-    def layers(self, definition: Definition) -> int:
-        return self.steps
-
-    @model_validator(mode="after")
-    def _no_lineages(self) -> _Sequence:
-        if "A" in self.definitions:
-            raise ValueError("definition A follows units of rectified convolutions; leave A out")
-        return self
-
-
-class RNNNet(_Sequence):
-    """Vanilla recurrent network, unrolled over ``steps`` tokens of an image."""
-
-    family: Literal["rnn"]
-    activation: Literal["tanh", "relu"] = "tanh"
-
-
-class LSTMNet(_Sequence):
-    """LSTM, unrolled over ``steps`` tokens of an image."""
-
-    family: Literal["lstm"]
-
-
-class TransformerNet(_Sequence):
-    """Pre-norm transformer encoder over ``steps`` tokens of an image."""
-
-    family: Literal["transformer"]
-    depth: Count
-    heads: Count = 4
-    steps: Annotated[int, Field(ge=2)] = 16
-    residual_scale: Positive = 1.0
-
-    def layers(self, definition: Definition) -> int:
-        return self.depth
-
-
-Net = Annotated[ResNetNet | ConvNetNet | RNNNet | LSTMNet | TransformerNet, Field(discriminator="family")]
-
-
-class Architectures(_Model):
+class Architectures(Model):
     """P6: other architectures, by three definitions of avalanches with their nulls, before and after training.
 
     ``only_tasks``: networks of other tasks are left out (those whose files are not at hand). ``inputs``: test samples that each definition looks at in each network. ``threshold``: k, in standard deviations over inputs, of B
@@ -548,12 +387,12 @@ class Architectures(_Model):
     batch_size: Count = 64
     learning_rate: Positive = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = {"A": 8, "B": 30, "C": 200}
+    inputs: dict[Definition, Annotated[int, Field(ge=3)]] = Field(default={"A": 8, "B": 30, "C": 200})
     threshold: Annotated[float, Field(ge=-3, le=3)] = 1.0
     other_thresholds: tuple[Annotated[float, Field(ge=-3, le=3)], ...] = (0.5, 2.0)
     lineage_roots: Annotated[float, Field(gt=0, le=0.5)] = 0.125
     learnt_above: Share = 0.3
-    windows: dict[Definition, tuple[int, int]] = {"A": (2, 8), "B": (2, 8), "C": (2, 12)}
+    windows: dict[Definition, tuple[int, int]] = Field(default={"A": (2, 8), "B": (2, 8), "C": (2, 12)})
     reference_events: Annotated[int, Field(ge=1000)] = 50_000
     networks: tuple[Net, ...] = ()
 
@@ -582,16 +421,10 @@ class Architectures(_Model):
                 self._check(label, member)
         return self
 
-    def _check(self, label: str, net: _Net) -> None:
-        values = _IMAGES[net.task or self.task][0] * net.image**2
-        if isinstance(net, _Sequence) and values % net.steps:
-            raise ValueError(f"networks.{label}: steps = {net.steps} does not divide the {values} values of an image")
-        if isinstance(net, TransformerNet) and net.width % net.heads:
-            raise ValueError(f"networks.{label}: heads = {net.heads} does not divide width = {net.width}")
-        if isinstance(net, ResNetNet):
-            halved = len(net.blocks) - 1 + (2 if net.stem == "imagenet" else 0)
-            if net.image % 2**halved:
-                raise ValueError(f"networks.{label}: image = {net.image} cannot be halved {halved} times")
+    def _check(self, label: str, net: Network) -> None:
+        channels = _IMAGES[net.task or self.task][0]
+        if fault := net.misfit((channels, net.image, net.image)):
+            raise ValueError(f"networks.{label}: {fault}")
         for definition in net.definitions:
             window = self.window(net, definition)
             layers = net.layers(definition)
@@ -605,12 +438,12 @@ class Architectures(_Model):
                     "must have time to end after half of them; give the network a window of its own, or leave the definition out"
                 )
 
-    def chosen(self) -> tuple[_Net, ...]:
+    def chosen(self) -> tuple[Network, ...]:
         """The networks that run."""
         only = self.only_tasks
         return tuple(net for net in self.networks if only is None or (net.task or self.task) in only)
 
-    def window(self, net: _Net, definition: Definition) -> tuple[int, int]:
+    def window(self, net: Network, definition: Definition) -> tuple[int, int]:
         """The window of durations of a definition on a network: its own, or the common one."""
         found = net.windows.get(definition, self.windows.get(definition))
         if found is None:
@@ -618,23 +451,80 @@ class Architectures(_Model):
         return found
 
 
-def network_members(net: _Net) -> list[tuple[str, _Net]]:
-    """The networks of an entry by their label: one, or one for each value of what varies."""
-    if not net.vary:
-        return [(net.name, net)]
-    ((option, values),) = net.vary.items()
-    made = []
-    for value in values:
-        shown = "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-        fields = {**net.model_dump(), option: value, "vary": {}}
-        try:
-            made.append((f"{net.name}, {option} = {shown}", type(net).model_validate(fields)))
-        except ValidationError as error:
-            raise ValueError(f"networks.{net.name}: vary.{option} = {value!r}: {error.errors()[0]['msg']}") from None
-    return made
+class _Population(Model):
+    """What every population has: a name, and how it is looked at.
+
+    ``fractions``: shares of its units that are seen, each analysed by itself. ``bin``: seconds; the mean interval between spikes if none.
+    ``window``: durations to fit, bins, declared before the run.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    kind: str
+    fractions: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
+    bin: Positive | None = None
+    window: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _window_holds_durations(self) -> _Population:
+        low, high = self.window
+        if not 1 <= low < high:
+            raise ValueError(f"window = [{low}, {high}]: give two durations, the first at least 1 and below the second")
+        return self
 
 
-class Classes(_Model):
+class BranchingPopulation(_Population):
+    """Branching of spikes among ``units`` neurons for ``steps`` steps of 4 ms: Poisson(``sigma``) from each, ``drive`` a step from outside."""
+
+    kind: Literal["branching"]
+    sigma: Positive
+    drive: Positive
+    units: Annotated[int, Field(ge=2)]
+    steps: Annotated[int, Field(ge=1000)]
+    bin: Positive | None = 0.004
+
+
+class IndependentPopulation(_Population):
+    """Independent Poisson neurons of ``rate`` spikes a second."""
+
+    kind: Literal["independent"]
+    rate: Positive
+    units: Annotated[int, Field(ge=2)]
+    seconds: Positive
+
+
+class LeakyPopulation(_Population):
+    """The sparse network of 300 leaky integrate-and-fire neurons of ``quasicrit.reference.LeakyNetwork``."""
+
+    kind: Literal["leaky"]
+    seconds: Positive
+
+
+class RecordedPopulation(_Population):
+    """A recording, as ``quasicrit spikes`` reads it: ``file`` (Parquet, CSV, text; NWB). ``fractions``: one, the share of the units that it holds."""
+
+    kind: Literal["recording"]
+    file: Annotated[str, Field(min_length=1)]
+    form: Literal["spikes", "raster", "activity"] = "spikes"
+    time_column: str = "time"
+    unit_column: str = "unit"
+    segment_column: str | None = None
+    time_unit: Positive = 1.0
+    start: float | None = None
+    stop: float | None = None
+
+    @model_validator(mode="after")
+    def _one_fraction(self) -> RecordedPopulation:
+        if len(self.fractions) > 1:
+            raise ValueError("fractions: a recording holds one share of the units; give one number")
+        return self
+
+
+Population = Annotated[
+    BranchingPopulation | IndependentPopulation | LeakyPopulation | RecordedPopulation, Field(discriminator="kind")
+]
+
+
+class Classes(Model):
     """Reference processes: events for the bias of a class on a window, and realisations for the confusion matrix."""
 
     events: Annotated[int, Field(ge=1000)] = 20_000
@@ -649,7 +539,7 @@ class Classes(_Model):
         return [names[job::jobs] for job in range(jobs)]
 
 
-class Definitions(_Model):
+class Definitions(Model):
     """The map of definitions: points of the grids that ask for it (map_definitions) are detected and fitted again.
 
     ``thresholds``: shifts of the protocol's own threshold, in standard deviations of each trajectory; 0 is the protocol's.
@@ -664,7 +554,7 @@ class Definitions(_Model):
         return self
 
 
-class Criteria(_Model):
+class Criteria(Model):
     """The rules by which controls are judged and scaling is read, declared before the run."""
 
     saturates_below: Positive = 0.25
@@ -674,7 +564,7 @@ class Criteria(_Model):
     depth_shift: Share = 0.05
 
 
-class Config(_Model):
+class Config(Model):
     """A whole run."""
 
     seed: Annotated[int, Field(ge=0)] = 2509
@@ -693,6 +583,7 @@ class Config(_Model):
     learning: LearningPlane
     advisor: Advisor
     architectures: Architectures = Architectures()
+    populations: tuple[Population, ...] = ()
     classes: Classes = Classes()
     definitions: Definitions = Definitions()
     criteria: Criteria = Criteria()
@@ -710,6 +601,14 @@ class Config(_Model):
                 raise ValueError(
                     f"{key}: {filed[0]!r} is read from files: give data.folder, the folder that holds {filed[0]}/"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _populations_named_once(self) -> Config:
+        names = [population.name for population in self.populations]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"populations: the name {name!r} is given twice; each population needs its own")
         return self
 
     @model_validator(mode="after")
@@ -998,7 +897,7 @@ def architecture_params(config: Config) -> dict[str, dict[str, Any]]:
     return made
 
 
-def _size_of(net: _Net, member: _Net) -> int:
+def _size_of(net: Network, member: Network) -> int:
     """What varies among an entry's networks, as one number: blocks of all stages, channels of the first, depth, width; else 0."""
     for option in net.vary:
         value = member.options()[option]

@@ -92,13 +92,13 @@ class Block:
 
 
 def burn_in(protocol: str, width: int) -> int:
-    """Layers before which threshold and events do not look: one width for T (PHYSICS 3), else none."""
+    """Layers before which threshold and events do not look: one width for T (docs/physics.md 3), else none."""
     return width if protocol in ("T", "layerwise") else 0
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How events are defined at one point (PHYSICS.md 3).
+    """How events are defined at one point (docs/physics.md 3).
 
     ``threshold`` is value (``level``), median (per trajectory, over the layers looked at) or layer_median
     (across networks: the control that manufactures criticality). Events use layers ≥ ``burn_in``; the first

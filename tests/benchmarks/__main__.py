@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks``: everything, to results/benchmarks.md; ``python -m tests.benchmarks SECTION …``: those, printed only.
+"""``python -m tests.benchmarks``: everything, to results/benchmarks.md and docs/running.md; with ``SECTION …``: those, printed only.
 
 The page is always of one run, since its numbers are compared with each other.
 """
@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+
+from tests.readme import put
 
 from .measure import Row
 
@@ -82,7 +84,11 @@ def main(chosen: Sequence[str]) -> int:
     sections = [measured(name) for name in chosen or SECTIONS]
     if not chosen:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(page(sections, time.monotonic() - start), encoding="utf-8")
+        text = page(sections, time.monotonic() - start)
+        PAGE.write_text(text, encoding="utf-8")
+        # Below a heading of the page there: without the title, and a level lower.
+        body = text.split("\n", 2)[2].replace("\n## ", "\n### ").strip()
+        put("docs/running.md", "<!-- speed: written by make benchmarks -->", "<!-- end of speed -->", body)
         print(f"\n{PAGE}")
     return 0
 

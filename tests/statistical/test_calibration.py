@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from quasicrit.stages.calibrate import GROUPS, calibrate_group, readme_table, tabulate_calibration
+from quasicrit.stages.calibrate import GROUPS, calibrate_group, tabulate_calibration, trust_table
 from quasicrit.tables import SCHEMAS, provenance, read_table
 
 DETAILS = provenance(config="test", fingerprint="test", seed=5, device="cpu")
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_numbers_and_the_tables_hold_them(tmp_path:
     cells = sum(len(GROUPS[path.stem]) for path in groups)
     assert len(table.drop_duplicates(["section", "cell", "xmax", "n", "search"])) == cells
     page = (tmp_path / "all.md").read_text(encoding="utf-8")
-    assert readme_table(table.to_dict("records")) in page
+    assert trust_table(table.to_dict("records")) in page
     assert page.count("| power_law |") == len(GROUPS["false-none"]) + len(GROUPS["power-none"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quasicrit.reference import IMPOSTORS, PROCESSES
-from quasicrit.stages.class_summary import readme_lines, tabulate_confusion
+from quasicrit.stages.class_summary import tabulate_confusion, trust_lines
 from quasicrit.stages.classes import calibrate_classes, confuse_classes
 from quasicrit.tables import SCHEMAS, read_table
 
@@ -57,7 +57,7 @@ def test_a_memory_beyond_the_window_is_a_walk_and_nothing_more(name: str, paths:
 
 def test_the_tables_for_people(paths: dict[str, Path], tmp_path: Path) -> None:
     frame = read_table([str(path) for path in paths.values()], SCHEMAS["confusion"])
-    lines = readme_lines(frame)
+    lines = trust_lines(frame)
     assert any(line.startswith("| right class on top | 4 references |") for line in lines)
     assert any("no evidence | 5 | 100.0 %" in line for line in lines)
     assert lines[-1] == f"({REPLICATES} realisations of each process.)"

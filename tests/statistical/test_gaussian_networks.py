@@ -22,7 +22,7 @@ def activity(activation: str, width: int, depth: int, nets: int, m0: float, sour
 
 @pytest.mark.parametrize(("width", "reference"), [(32, 0.589), (64, 0.582), (128, 0.577)])
 def test_survival_of_a_weak_seed(width: int, reference: float) -> None:
-    """√L P(N, L) at sigma_c(N), L = 64 and 256, standard error ≤ 1 %: within 3 errors of the skew-corrected value (PHYSICS.md 3);
+    """√L P(N, L) at sigma_c(N), L = 64 and 256, standard error ≤ 1 %: within 3 errors of the skew-corrected value (reference value);
     the asymptotic 1/√π = .564 is rejected at N = 32."""
     seeds = 272_000
     counted = count_survivors("tanh", sigma_c("tanh", width), width, (64, 256), seeds, 1e-12, 97, ("golden", width))
@@ -85,7 +85,7 @@ def test_real_weights_give_the_same_avalanches_as_the_chain() -> None:
 
 
 def test_cutoffs_grow_with_width_and_the_linear_net_fails() -> None:
-    """F at one depth: z of tanh in .8–1.05 (PHYSICS.md 3); the linear net's d_c grows with L instead, by more than 5 % a doubling."""
+    """F at one depth: z of tanh in .8–1.05 (reference value); the linear net's d_c grows with L instead, by more than 5 % a doubling."""
     depth, widths = 2048, (16, 32, 64)
 
     def cutoff(activation: str, width: int, length: int) -> tuple[float, float]:
@@ -111,7 +111,7 @@ def test_cutoffs_grow_with_width_and_the_linear_net_fails() -> None:
 
 
 def test_the_ridge_moves_up_at_finite_width() -> None:
-    """sigma_b = .1, N = 32: 1.084 (PHYSICS.md 4, to ± .003), above the mean field's 1.0632 and below the edge of chaos 1.1934."""
+    """sigma_b = .1, N = 32: 1.084 (reference value, to ± .003), above the mean field's 1.0632 and below the edge of chaos 1.1934."""
     x = tuple(np.round(np.arange(1.02, 1.161, 0.02), 2).tolist())
     chi = pathwise_susceptibility("tanh", x, 0.1, 32, 160, 300, 100, 97, ("golden",))["rms"]
     top, _ = find_peak(np.array(x), chi.mean(0), 7)

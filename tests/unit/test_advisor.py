@@ -16,7 +16,7 @@ from quasicrit.theory import propagate_residual
     "depth,gain,sigma_w", [(10, 1.15522, 1.382034), (30, 1.08314, 1.232017), (100, 1.03311, 1.134956)]
 )
 def test_tanh_takes_the_peak_of_the_susceptibility_and_j0(depth: int, gain: float, sigma_w: float) -> None:
-    # PHYSICS.md 4: peak of chi_m(L) and J0(L) at sigma_b = 0.
+    # Reference values: peak of chi_m(L) and J0(L) at sigma_b = 0.
     assert advise("tanh", depth, 64).sigma_w == pytest.approx(gain, abs=2e-5)
     gaussian = advise("tanh", depth, 64, "gaussian")
     assert gaussian.sigma_w == pytest.approx(sigma_w, abs=2e-6)

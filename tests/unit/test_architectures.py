@@ -12,11 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from quasicrit.errors import ConfigError, TableError
+from quasicrit.families import FAMILIES, build_network, critical_sigma_w
 from quasicrit.networks.architectures import (
-    FAMILIES,
-    build_network,
     calibrate_norms,
-    critical_sigma_w,
     initialise_network,
     load_states,
     save_states,
@@ -24,7 +22,7 @@ from quasicrit.networks.architectures import (
     to_images,
 )
 from quasicrit.networks.convolutional import ConvNet
-from quasicrit.networks.modules import Add, Erf, Multiply, activation_module
+from quasicrit.networks.modules import Add, Multiply, activation_kinds, activation_module
 from quasicrit.networks.plain_training import accuracy, train_plainly
 from quasicrit.networks.recording import Recorder
 from quasicrit.networks.resnet import (
@@ -81,7 +79,6 @@ def test_modules_are_their_formulas() -> None:
     torch.testing.assert_close(Add(0.25)(x, y), x + 0.25 * y)
     torch.testing.assert_close(Add()(x, y), x + y)
     torch.testing.assert_close(Multiply()(x, y), x * y)
-    torch.testing.assert_close(Erf()(x), torch.special.erf(x))
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
@@ -89,6 +86,11 @@ def test_activation_modules_agree_with_theory(name: str) -> None:
     h = np.linspace(-6, 6, 240)
     ours = activation_module(name)(torch.from_numpy(h)).numpy()
     np.testing.assert_allclose(ours, ACTIVATIONS[name].phi(h), rtol=1e-12, atol=1e-15)
+    # Its input is left as it was, and gradients are those of theory.
+    x = torch.from_numpy(h).requires_grad_()
+    activation_module(name)(x).sum().backward()
+    np.testing.assert_allclose(x.grad, ACTIVATIONS[name].dphi(h), rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(x.detach(), np.linspace(-6, 6, 240))
 
 
 def test_unknown_activation_is_refused() -> None:
@@ -319,7 +321,8 @@ def test_every_family_classifies_images(family: str, shape: tuple[int, int, int]
     assert (y.std(0) > 0).all()
     # Recorded kinds of layers are there, and the stream fits some modules whose outputs have one shape.
     kinds = {type(module).__name__ for module in model.modules()}
-    types = ",".join(kind for kind in FAMILIES[family].layers.split(",") if kind in kinds)
+    recorded = FAMILIES[family].recorded.format(activation=",".join(activation_kinds()))
+    types = ",".join(kind for kind in recorded.split(",") if kind in kinds)
     with Recorder(model, types=types) as recorder:
         recorder.measure(x)
     assert recorder.not_called == ()

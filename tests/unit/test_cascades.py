@@ -549,7 +549,7 @@ def test_the_conclusion_says_what_the_nulls_say(tmp_path: Path) -> None:
     assert claims["gamma, definition C (layer activity), net, initial"]["sentence"] == "No exponent: too few."
     text = "\n".join(architecture_lines(frame, 0.3))
     # Networks that did not learn count for nothing.
-    assert "by A (relevance walk) gamma is 2.00 to 2.00, its interval holds the paper's 2 in 1 of 1 cases" in text
+    assert "by A (relevance walk) gamma is 2.00, its interval holds the paper's 2 in 1 of 1 networks" in text
     assert "told apart from theirs in 1 of 1" in text
     assert "reads within 0.00, 0.00 and 0.02 of a random walk" in text
     assert "i.i.d. weights 12.0, **input shuffle 1.2**" in text

@@ -18,7 +18,7 @@ EXACT = {
 
 
 def test_values_are_those_of_the_literature() -> None:
-    # PHYSICS: accepted (tau_s, tau_d, gamma), to the digits given there.
+    # Reference values: accepted (tau_s, tau_d, gamma), to the digits given there.
     accepted = {
         "mean_field_dp": (1.5, 2.0, 2.0),
         "brownian_excursion": (4 / 3, 1.5, 1.5),

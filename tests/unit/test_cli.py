@@ -43,7 +43,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         for key in made["reasons"]:
             value = made
             for part in key.split("."):
-                value = value[part]
+                value = value[int(part)] if isinstance(value, list) else value[part]
             assert value is None
         return dict(made)
 
@@ -74,7 +74,7 @@ def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refuse:
 
 def test_advise_orthogonal_has_a_gain(run: Run) -> None:
     made = run("advise", "--depth", 30, "--width", 64)
-    # PHYSICS.md, section 4: the peak of chi_m(30) at sigma_b = 0.
+    # Reference values: the peak of chi_m(30) at sigma_b = 0.
     assert made["gain"] == pytest.approx(1.08314, abs=2e-5)
     assert (made["init"], made["sigma_b"]) == ("orthogonal", 0.0)
     assert "sigma_w" not in made
@@ -119,7 +119,7 @@ def test_advise_refuses(refuse: Refuse, args: tuple[object, ...], said: str) -> 
 
 def test_theory_point(run: Run) -> None:
     made = run("theory", "--activation", "tanh", "--sigma-w", 1.5, "--sigma-b", 0)
-    # PHYSICS.md, section 2: m* of tanh at sigma_w = 1.5, sigma_b = 0.
+    # Reference values: m* of tanh at sigma_w = 1.5, sigma_b = 0.
     assert made["m_star"] == pytest.approx(0.35260180, abs=5e-9)
     assert made["phase"] == "chaotic"
     assert set(made["susceptibility"]) == {"m", "rms", "abs"}
@@ -173,6 +173,7 @@ def test_theory_of_an_exploding_stream_gives_its_logarithm(run: Run) -> None:
         (("--sigma-w", 1, "--branch-layers", 2), "--branch-layers is about residual branches"),
         (("--sigma-w", 1, "--residual-norm", "batch"), "--residual-norm is about residual branches"),
         (("--edge-of-chaos", "--residual-blocks", 3), "--residual-blocks plays no part in where a line runs"),
+        (("--edge-of-chaos", "--m0", 2), "--m0 plays no part in where a line runs at infinite depth"),
     ],
 )
 def test_theory_refuses_residual_options(refuse: Refuse, args: tuple[object, ...], said: str) -> None:
@@ -200,7 +201,7 @@ def test_theory_infinite_lengths_are_null(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        # PHYSICS.md, section 4.
+        # Reference values.
         (("--edge-of-chaos", "--sigma-b", 0.05), 1.122539),
         (("--ridge", "rms", "--sigma-b", 0.1), 1.063187),
         (("--ridge", "abs", "--sigma-b", 0.2), 1.128481),
@@ -497,7 +498,7 @@ def test_detect_options(run: Run, tmp_path: Path) -> None:
     assert starts("--max-duration", 5) == [[0, 2], [1, 0], [1, 3]]
     run("detect", table, "--threshold", 0, "--out", out, "--step-sd", 2)
     events = read_columns(str(out), ["size", "size_raw", "duration"])
-    # −zeta(½)/√(2π), PHYSICS.md section 3.
+    # −zeta(½)/√(2π), the continuity correction.
     assert np.allclose(events["size"] - events["size_raw"], 0.5826 * 2 * events["duration"], rtol=1e-5)
 
 
@@ -1194,6 +1195,10 @@ def test_collapse_of_events(run: Run, tmp_path: Path) -> None:
         (("{data}", "--control", "T", "--value", "m", "--column", "m"), ("--column", "events")),
         (("--events", "{data}", "--control", "T"), ("--control", "curves")),
         (("--events", "{data}"), ("--column", "missing")),
+        (("--events", "{data}", "--column", "m", "--error", "dm"), ("--error", "no part", "events")),
+        (("--events", "{data}", "--column", "m", "--corrections"), ("--corrections", "no part", "events")),
+        (("{data}", "--control", "T", "--value", "m", "--cluster", "net"), ("--cluster", "no part", "curves")),
+        (("{data}", "--control", "T", "--value", "m", "--xmin", "2"), ("--xmin", "no part", "curves")),
         (("--events", "{data}", "--column", "m"), ("3 sizes with 100 events", "15 of size 16")),
         (("{data}", "--control", "Q", "--value", "m"), ("'Q'", "missing")),
         (("{data}", "--control", "L", "--value", "m"), ("{data}", "L")),
@@ -1229,6 +1234,12 @@ def test_classify_a_table_of_events(run: Run, tmp_path: Path, monkeypatch: pytes
     assert {"for", "against", "open"} == set(found["evidence"]["reasons"])
 
 
+@pytest.mark.parametrize("option", [("--window", "8,100"), ("--cluster", "net")])
+def test_classify_refuses_options_of_events_beside_exponents(refuse: Refuse, option: tuple[str, str]) -> None:
+    line = refuse("classify", "--tau-s", 1.5, 0.02, "--tau-d", 2.0, 0.03, "--gamma", 1.98, 0.02, *option)
+    assert f"{option[0]} belongs to a table of events" in line
+
+
 def test_classify_three_exponents(run: Run) -> None:
     found = run("classify", "--tau-s", 1.5, 0.02, "--tau-d", 2.0, 0.03, "--gamma", 1.98, 0.02)
     assert found["verdict"] == "mean_field_dp"
@@ -1237,6 +1248,10 @@ def test_classify_three_exponents(run: Run) -> None:
     nothing = run("classify", "--tau-s", 1.4, 0.01, "--tau-d", 2.4, 0.01, "--gamma", 1.1, 0.01)
     assert nothing["verdict"] == "none"
     assert nothing["statement"] == "no evidence of criticality"
+    # "None" comes first here, and has no exponents to be near to.
+    assert nothing["classes"][0]["values"] is nothing["classes"][0]["distance"] is None
+    why = "none of the classes: it has no exponents"
+    assert nothing["reasons"] == {"classes.0.values": why, "classes.0.distance": why}
 
 
 @pytest.mark.parametrize(

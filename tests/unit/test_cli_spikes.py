@@ -107,7 +107,7 @@ def _run(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, Any]:
     for key in made["reasons"]:
         value = made
         for part in key.split("."):
-            value = value[part]
+            value = value[int(part)] if isinstance(value, list) else value[part]
         assert value is None, key
     return dict(made)
 
@@ -212,6 +212,25 @@ def test_defaults_of_the_bin(trains: SpikeTrains, tmp_path: Path, capsys: pytest
     # Nearest multiple of the raster's step, of which half a bin is none.
     assert raster["bin"] / STEP == pytest.approx(round(raster["bin"] / STEP))
     assert raster["branching"]["step"] == pytest.approx(STEP)
+
+
+@pytest.mark.usefixtures("uncalibrated")
+def test_what_is_null_in_a_bin_has_its_reason(
+    trains: SpikeTrains, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bins of an activity without a memory, and with too few avalanches for exponents."""
+    activity = generator(4, "command").random(20_000)
+    noise = _write(pd.DataFrame({"activity": activity}), tmp_path / "noise.parquet")
+    options = ("--form", "activity", "--time-column", "", "--raster-step", STEP, "--bins", "2", "--threshold", "median")
+    made = _run(capsys, noise, *options, "--window", "500,1000")
+    for index, entry in enumerate(made["bins"]):
+        for key in ("tau_s", "tau_d", "gamma", "verdict"):
+            assert entry[key] is None
+            assert made["reasons"][f"bins.{index}.{key}"] == entry["reason"]
+        for key in ("m", "memory"):
+            assert entry[key] is None
+            assert "no memory" in made["reasons"][f"bins.{index}.{key}"]
+    assert len(made["bins"]) == 2
 
 
 def _broken(column: str, row: int, value: object) -> pd.DataFrame:

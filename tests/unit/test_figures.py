@@ -268,7 +268,8 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
             for depth, at in itertools.product((16, 64), (-1.0, 0.0, 1.0))
         ],
     )
-    names = ("brownian_excursion", "mean_field_dp", "dp_2d", "none")
+    # One that figures have no colour for.
+    names = ("brownian_excursion", "mean_field_dp", "rfim_3d", "none")
     put(
         "classes",
         [
@@ -306,10 +307,10 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
         cells = [
             ("own", shift, size, window)
             for shift in (-0.5, 0.0)
-            for size in ("log_area", "log_area_raw", "excess", "activity")
+            for size in ("log_area", "log_area_raw", "excess", "activity", "peak")
             for window in ((4, 16), (8, 16))
         ]
-        cells += [(name, 0.0, "log_area", (4, 16)) for name in ("phase_randomised", "shuffled_increments")]
+        cells += [(name, 0.0, "log_area", (4, 16)) for name in ("phase_randomised", "shuffled_increments", "reversed")]
         for index, (signal, shift, size, window) in enumerate(cells):
             failed = index == 5
             definitions.append(
@@ -349,6 +350,7 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
             for process, universality in (
                 ("walk", "brownian_excursion"),
                 ("galton_watson", "mean_field_dp"),
+                ("seeds_in_a_field", "rfim_3d"),
                 ("ar1_10", None),
             )
             for replicate in range(3)
@@ -398,7 +400,7 @@ def _learning(put: Any) -> None:
         for depth, rate in ((4, 0.1), (4, 0.2), (8, 0.1))
     ]
     plane = [{"sigma_w": w, "sigma_b": b} for w, b in itertools.product((0.9, 1.0, 1.5), (0.0, 0.1))]
-    names = ("chi_m(L)", "-|chi_1 - 1|", "tangent kernel")
+    names = ("chi_m(L)", "-|chi_1 - 1|", "tangent kernel", "log mean J²")
     put(
         "learned",
         [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,18 +19,20 @@ ALLOWED = {
     "fingerprint": set(),
     "points": set(),
     "tables": set(),
-    "config": {"points", "theory"},
+    "values": set(),
+    "config": {"families", "points", "theory", "values"},
     "theory": set(),
     "statistics": {"rng"},
     "reference": {"avalanches", "rng"},
     "tails": {"statistics", "rng"},
     "avalanches": {"theory", "rng"},
     "networks": {"theory", "rng", "tables"},
+    "families": {"networks", "theory", "values"},
     "learning": {"theory", "networks", "statistics"},
     "scaling": {"tails", "avalanches", "reference", "rng", "statistics"},
     "figures": {"tables"},
     "stages": {
-        "avalanches", "config", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
+        "avalanches", "config", "families", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
     },
     "cli": {"stages"},
 }  # fmt: skip
@@ -78,3 +82,9 @@ def test_torch_stays_in_networks(room: str) -> None:
     files = list((ROOT / room).rglob("*.py"))
     assert files
     assert not [path.name for path in files if "import torch" in path.read_text(encoding="utf-8")]
+
+
+def test_a_configuration_is_checked_and_planned_without_torch() -> None:
+    code = "import sys, quasicrit.stages.plan; sys.exit('torch was loaded' if 'torch' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from quasicrit.config import blocks, load_config, points
+from quasicrit.learning import predictors
 from quasicrit.networks import plain_training, training
 from quasicrit.networks.propagation import Propagation
 from quasicrit.stages import architectures, exponents, initialisations, learn, parts, rank
@@ -245,7 +246,7 @@ def test_predictors_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager
     def work(folder: Path) -> None:
         learn.predict_learning(PLANE, NO_FILES, folder / "predictors.parquet", 5, {})
 
-    assert interrupted(tmp_path, work, monkeypatch, learn, "fluctuation", 6) == 3
+    assert interrupted(tmp_path, work, monkeypatch, predictors, "fluctuation", 6) == 3
 
 
 def test_ranking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager: None) -> None:

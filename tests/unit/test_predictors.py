@@ -7,14 +7,12 @@ import pytest
 import torch
 
 from quasicrit.learning import (
-    MEASURED,
     PREDICTORS,
-    THEORETICAL,
+    Candidate,
     fluctuation,
     gradient_norm,
     neural_persistence,
     tangent_accuracy,
-    theory_predictors,
 )
 from quasicrit.networks import NetSpec, StackedMLP, initialise, load_digits_split
 from quasicrit.theory import propagate, xi_c
@@ -27,13 +25,43 @@ def networks(sigma_w: float, sigma_b: float, width: int, depth: int, seeds: int 
     )
 
 
+def candidate(sigma_w: float, sigma_b: float, depth: int) -> Candidate:
+    return Candidate(
+        activation="tanh",
+        sigma_w=sigma_w,
+        sigma_b=sigma_b,
+        width=16,
+        depth=depth,
+        networks=networks(sigma_w, sigma_b, 16, depth),
+        data=load_digits_split(1),
+        learning_rates=(0.01, 0.03),
+        steps=20,
+        fluctuation_nets=20,
+        kernel_samples=40,
+        rng=lambda name: np.random.default_rng(len(name)),
+    )
+
+
+def values(sigma_w: float, sigma_b: float, depth: int, *names: str) -> dict[str, float]:
+    at = candidate(sigma_w, sigma_b, depth)
+    return {name: float(np.asarray(PREDICTORS[name].value(at))) for name in names}
+
+
 def test_every_predictor_is_told_and_made() -> None:
-    assert set(THEORETICAL) | set(MEASURED) == set(PREDICTORS)
-    assert set(theory_predictors("tanh", 1.2, 0.1, 10)) == set(THEORETICAL)
+    at = candidate(1.2, 0.1, 10)
+    for name, predictor in PREDICTORS.items():
+        assert (predictor.name, bool(predictor.meaning)) == (name, True)
+        made = np.asarray(predictor.value(at))
+        assert np.isfinite(made).all()
+        # One number, or one for each learning rate.
+        assert made.shape == ((2,) if name == "tangent kernel" else ())
 
 
 def test_values_of_the_theory() -> None:
-    made = theory_predictors("tanh", 1.2, 0.1, 30)
+    made = values(
+        1.2, 0.1, 30, "chi_m(L)", "-|ln J²(L)|", "chi_sqrt_q(L)", "log xi_c", "-|chi_1 - 1|", "-|sigma_w - sigma_EOC|",
+        "-distance to (1, 0)", "min(1, 6 xi_c/L)", "chi_m(L) min(1, 6 xi_c/L)",
+    )  # fmt: skip
     end = propagate("tanh", 1.2, 0.1, 30)
     assert made["chi_m(L)"] == pytest.approx(float(end.susceptibility.m))
     assert made["-|ln J²(L)|"] == pytest.approx(-abs(float(end.log_jacobian)))
@@ -41,7 +69,7 @@ def test_values_of_the_theory() -> None:
     above, below = (propagate("tanh", 1.2 + s, 0.1, 30).q[-1] ** 0.5 for s in (step, -step))
     assert made["chi_sqrt_q(L)"] == pytest.approx((above - below) / (2 * step), rel=1e-5)
     assert made["log xi_c"] == pytest.approx(math.log(xi_c("tanh", 1.2, 0.1)))
-    # PHYSICS: chi_1 = 1.00289730 there, the edge of chaos at 1.19340073.
+    # Reference values: chi_1 = 1.00289730 there, the edge of chaos at 1.19340073.
     assert made["-|chi_1 - 1|"] == pytest.approx(-0.00289730, abs=1e-7)
     assert made["-|sigma_w - sigma_EOC|"] == pytest.approx(-(1.2 - 1.19340073), abs=1e-7)
     assert made["-distance to (1, 0)"] == pytest.approx(-math.hypot(0.2, 0.1))
@@ -49,7 +77,8 @@ def test_values_of_the_theory() -> None:
 
 
 def test_the_critical_point_has_an_infinite_length_and_the_susceptibility_of_the_active_side() -> None:
-    made = theory_predictors("tanh", 1.0, 0.0, 30)
+    # None of theory's is undefined there: they come first.
+    made = values(1.0, 0.0, 30, *list(PREDICTORS)[:13])
     assert made["log xi_c"] == math.inf
     # tanh² x = x² − 2x⁴/3 …: m* = (sigma_w² − 1)/(2 sigma_w⁴) just above, whose slope at 1 is 1.
     assert made["chi_m"] == pytest.approx(1.0, abs=1e-3)

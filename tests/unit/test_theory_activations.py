@@ -47,7 +47,7 @@ def adaptive_mean(function, q: float) -> float:
 
 
 def test_reference_moments():
-    """PHYSICS.md section 2: E tanh^2 z, E abs(tanh z), E sech^4 z."""
+    """Reference values: E tanh^2 z, E abs(tanh z), E sech^4 z."""
     values = moments("tanh", 1.0)
     assert values.mean_square == pytest.approx(0.39429449, abs=5e-9)
     assert values.mean_abs == pytest.approx(0.55597932, abs=5e-9)

@@ -31,7 +31,7 @@ from quasicrit.theory import (
     ],
 )
 def test_tanh_reference(width, expected, variance):
-    """PHYSICS.md section 2; gelu and silu twice that, erf divided by its slope 2/sqrt(pi)."""
+    """Reference values; gelu and silu twice that, erf divided by its slope 2/sqrt(pi)."""
     assert sigma_c("tanh", width) == pytest.approx(expected, abs=5e-9)
     assert sigma_c("linear", width) == sigma_c("tanh", width)
     assert sigma_c("gelu", width) == pytest.approx(2 * expected, abs=1e-8)
@@ -46,7 +46,7 @@ def test_tanh_reference(width, expected, variance):
     [(32, 1.473799, 0.17750), (64, 1.442861, 0.08300), (128, 1.428274, 0.04023)],
 )
 def test_relu_reference(width, expected, variance):
-    """PHYSICS.md section 2."""
+    """Reference values."""
     assert sigma_c("relu", width) == pytest.approx(expected, abs=5e-7)
     assert step_variance("relu", width) == pytest.approx(variance, abs=5e-6)
 
@@ -96,7 +96,7 @@ def test_drift_and_window():
 
 @pytest.mark.parametrize("width,expected", [(32, 0.589), (64, 0.582), (128, 0.577)])
 def test_survival_reference(width, expected):
-    """PHYSICS.md section 3: pi^(-1/2) exp(.2457/sqrt N); the constant is zeta(3/2)/(6 sqrt pi) = .24565."""
+    """Reference values: pi^(-1/2) exp(.2457/sqrt N); the constant is zeta(3/2)/(6 sqrt pi) = .24565."""
     value = survival_amplitude("tanh", width)
     assert value == pytest.approx(expected, abs=5e-4)
     assert np.log(value * np.sqrt(np.pi)) * np.sqrt(width) == pytest.approx(0.2457, abs=1e-4)

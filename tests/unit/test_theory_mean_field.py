@@ -1,4 +1,4 @@
-"""Mean field against the reference numbers of PHYSICS.md, closed forms, slow iteration, and Monte Carlo."""
+"""Mean field against reference numbers, closed forms, slow iteration, and Monte Carlo."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SIGMA_B = (0.05, 0.1, 0.2, 0.3, 0.5)
     ],
 )
 def test_fixed_points_of_tanh(sigma_w, sigma_b, m, chi, absolute):
-    """PHYSICS.md section 2."""
+    """Reference values."""
     point = fixed_point("tanh", sigma_w, sigma_b)
     assert point.m == pytest.approx(m, abs=5.1e-9)
     assert chi_1("tanh", sigma_w, sigma_b) == pytest.approx(chi, abs=5.1e-9)
@@ -61,7 +61,7 @@ def test_fixed_points_of_tanh(sigma_w, sigma_b, m, chi, absolute):
     [(0.05, 1.12253900), (0.1, 1.19340073), (0.3, 1.39558398), (0.5, 1.54967391), (0.2, 1.304146)],
 )
 def test_edge_of_chaos_of_tanh(sigma_b, expected):
-    """PHYSICS.md section 2 (eight digits) and section 4 (sigma_b = .2, six digits)."""
+    """Reference values: eight digits, and six at sigma_b = .2."""
     edge = edge_of_chaos("tanh", sigma_b)
     assert edge == pytest.approx(expected, abs=5e-7 if sigma_b == 0.2 else 5.1e-9)
     assert chi_1("tanh", edge, sigma_b) == pytest.approx(1.0, abs=1e-12)
@@ -78,20 +78,20 @@ def test_edge_of_chaos_of_tanh(sigma_b, expected):
     ],
 )
 def test_ridges_of_tanh(order, sigma_ws):
-    """PHYSICS.md section 4."""
+    """Reference values."""
     for sigma_b, expected in zip(SIGMA_B, sigma_ws):
         assert ridge("tanh", order, sigma_b).sigma_w == pytest.approx(expected, abs=5.1e-7)
 
 
 def test_height_of_the_rms_ridge():
-    """PHYSICS.md section 4."""
+    """Reference values."""
     heights = (1.415018, 0.933856, 0.577877, 0.415630, 0.253805)
     for sigma_b, expected in zip(SIGMA_B, heights):
         assert ridge("tanh", "rms", sigma_b).susceptibility == pytest.approx(expected, abs=5.1e-7)
 
 
 def test_ridge_runs_into_the_critical_point():
-    """PHYSICS.md section 4: sigma_w = 1 + sqrt(2/3) sigma_b, chi_max = .339/sqrt(sigma_b)."""
+    """Reference values: sigma_w = 1 + sqrt(2/3) sigma_b, chi_max = .339/sqrt(sigma_b)."""
     top = ridge("tanh", "rms", 1e-5)
     assert (top.sigma_w - 1.0) / 1e-5 == pytest.approx(np.sqrt(2.0 / 3.0), rel=1e-4)
     assert top.susceptibility * np.sqrt(1e-5) == pytest.approx(0.339, abs=5e-4)
@@ -102,7 +102,7 @@ def test_ridge_runs_into_the_critical_point():
 
 
 def test_m_is_bounded_by_one_near_the_edge():
-    """PHYSICS.md section 4."""
+    """Reference values."""
     for sigma_b in SIGMA_B:
         assert ridge("tanh", "m", sigma_b).susceptibility < 1.0
 
@@ -118,7 +118,7 @@ def test_m_is_bounded_by_one_near_the_edge():
     ],
 )
 def test_finite_depth_edge_and_peak(depth, zero, peak):
-    """PHYSICS.md section 4: J0(L) and the peak of chi_m(L) at sigma_b = 0.
+    """Reference values: J0(L) and the peak of chi_m(L) at sigma_b = 0.
 
     For the peaks at L = 10 and 200 it prints 1.15522 and 1.01869; they are at 1.155214 and 1.018674,
     as the test below shows by other means.

@@ -14,7 +14,7 @@ from quasicrit.tables import SCHEMAS, read_provenance, read_table
 
 from .conftest import REPOSITORY, run
 
-FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-3-learning", "figure-4-finite-size-scaling", "figure-5-architectures", "extended-3-initialisations", "extended-4-along-training")  # fmt: skip
+FIGURES = ("figure-1-avalanches", "figure-2-phase-diagram", "figure-3-learning", "figure-4-finite-size-scaling", "figure-5-architectures", "extended-3-initialisations", "extended-4-along-training", "extended-5-populations")  # fmt: skip
 
 
 def tables(folder: Path, name: str) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def tables(folder: Path, name: str) -> pd.DataFrame:
     return frame.sort_values(list(frame.columns), kind="stable", ignore_index=True)
 
 
-COMPARED = ("activity", "events", "moments", "exponents", "comparisons", "distributions", "cutoffs", "learning", "scaling", "controls", "verdicts", "survival", "susceptibility", "learned", "predictors", "ranking", "followed", "advice", "architecture_learning", "layer_activity", "cascades", "architectures")  # fmt: skip
+COMPARED = ("activity", "events", "moments", "exponents", "comparisons", "distributions", "cutoffs", "learning", "scaling", "controls", "verdicts", "survival", "susceptibility", "learned", "predictors", "ranking", "followed", "advice", "architecture_learning", "layer_activity", "cascades", "architectures", "populations")  # fmt: skip
 
 
 def test_everything_is_made(smoke: Path) -> None:
@@ -36,10 +36,10 @@ def test_everything_is_made(smoke: Path) -> None:
             assert (results / "figures" / f"{figure}.{kind}").stat().st_size > 5000
         assert len(pd.read_csv(results / "figures" / f"{figure}.csv")) > 1
     summary = (results / "summary.md").read_text(encoding="utf-8")
-    for claim in ("P1", "P2", "P3", "P4", "P5", "P6", "P7"):
+    for claim in ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"):
         assert f"## {claim}" in summary
     verdicts = read_table(results / "verdicts.parquet", SCHEMAS["verdicts"])
-    assert set(verdicts["claim"]) == {"P1", "P2", "P3", "P4", "P5", "P6", "P7"}
+    assert set(verdicts["claim"]) == {"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"}
     assert (verdicts["sentence"].str.len() > 10).all()
     measured = verdicts[verdicts["ours"].notna() & verdicts["ci_low"].notna()]
     assert (measured["ci_low"] <= measured["ci_high"]).all()

@@ -73,6 +73,7 @@ POINTS = [
 KINDS = sorted({(p.source, p.protocol) for p in POINTS})
 PLANE = learning_blocks(RUN)
 ARCHITECTURES = architecture_params(RUN)
+POPULATIONS = {p.name: p.model_dump(mode="json") for p in RUN.populations}
 PLANE_PATH = (
     "{task}/width={width}/depth={depth}/optimiser={optimiser}/block={block}.parquet"
 )
@@ -300,7 +301,17 @@ def class_windows():
         for member in entry["members"]
         for window in member["windows"].values()
     }
-    return sorted(own | other | declared | cascades)
+    neuronal = {p.window for p in RUN.populations}
+    return sorted(own | other | declared | cascades | neuronal)
+
+
+def recording_files(population):
+    """The file that a population is read from, if it is."""
+    return [
+        POPULATIONS[population][key]
+        for key in ("file",)
+        if key in POPULATIONS[population]
+    ]
 
 
 def raster_block():
@@ -332,6 +343,7 @@ def gpu(stage):
 
 # Of this file, not of a workflow that imports it as a module.
 CAPTIONS = os.path.join(str(workflow.current_basedir), "../report")
+DOCS = os.path.join(str(workflow.current_basedir), "../../docs")
 
 
 def caption(wildcards):
@@ -378,5 +390,6 @@ wildcard_constraints:
     optimiser="sgd|adam",
     definition="[ABC]",
     network=r"[a-z][a-z0-9_]*",
+    population=r"[a-z][a-z0-9_]*",
     source=r"[a-z]+",
     protocol=r"[A-Za-z]+",

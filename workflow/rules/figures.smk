@@ -37,6 +37,12 @@ TABLES = dict(
         rules.fit_cascades.output.distributions, network=ARCHITECTURES
     ),
     confusion=CONFUSIONS,
+    populations=expand(
+        rules.judge_population.output.populations, population=POPULATIONS
+    ),
+    population_curves=expand(
+        rules.judge_population.output.curves, population=POPULATIONS
+    ),
 )
 
 

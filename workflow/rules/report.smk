@@ -1,15 +1,25 @@
 # The pages of the report that are no figures; make report binds them together.
 
+# Heading → the table of this folder, the command that makes it, and the page and mark of the one that is shown where there is none.
 REPORT_TABLES = {
     "Calibration of the tail fits": (
         f"{RESULTS}/calibration/calibration.md",
         "make calibrate",
+        f"{DOCS}/trust.md",
+        "calibration",
     ),
     "Calibration of the classes": (
         f"{RESULTS}/reference/classes/confusion.md",
         "make classes",
+        f"{DOCS}/trust.md",
+        "classes",
     ),
-    "Speed": (f"{RESULTS}/benchmarks.md", "make benchmarks"),
+    "Speed": (
+        f"{RESULTS}/benchmarks.md",
+        "make benchmarks",
+        f"{DOCS}/running.md",
+        "speed",
+    ),
 }
 
 
@@ -22,7 +32,7 @@ rule report_claims:
             f"{RESULTS}/report/claims.html",
             caption="../report/claims.rst",
             category="Claims",
-            labels={"page": "claims P1 to P7"},
+            labels={"page": "claims P1 to P8"},
         ),
     log:
         f"{RESULTS}/logs/report_claims.log",
@@ -46,7 +56,7 @@ rule report_run:
         # What is timed must have run.
         rules.report_claims.output.page,
         rules.figures.input,
-        tables=[path for path, _ in REPORT_TABLES.values() if os.path.exists(path)],
+        tables=[path for path, *_ in REPORT_TABLES.values() if os.path.exists(path)],
     output:
         page=report(
             f"{RESULTS}/report/run.html",

@@ -71,6 +71,9 @@ rule judge_claims:
         classes=f"{RESULTS}/classes/classes.parquet",
         point_verdicts=f"{RESULTS}/classes/point_verdicts.parquet",
         definitions=f"{RESULTS}/classes/definitions.parquet",
+        populations=[
+            f"{RESULTS}/populations/{name}/populations.parquet" for name in POPULATIONS
+        ],
         confusion=CONFUSIONS,
     output:
         verdicts=f"{RESULTS}/verdicts.parquet",
@@ -94,6 +97,6 @@ rule judge_claims:
         },
         fingerprint=fingerprint("quasicrit.stages.judge"),
     message:
-        "Claims P1 to P7: verdicts and summary"
+        "Claims P1 to P8: verdicts and summary"
     script:
         "../../scripts/judge_claims.py"

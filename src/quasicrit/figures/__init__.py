@@ -15,6 +15,7 @@ from quasicrit.figures.learning import (
     draw_learning,
 )
 from quasicrit.figures.phase_diagram import PhaseDiagramTables, draw_phase_diagram
+from quasicrit.figures.populations import PopulationTables, draw_populations
 
 __all__ = [
     "AdviceTables",
@@ -26,6 +27,7 @@ __all__ = [
     "FollowedTables",
     "LearningTables",
     "PhaseDiagramTables",
+    "PopulationTables",
     "draw_along_training",
     "draw_architectures",
     "draw_avalanches",
@@ -35,4 +37,5 @@ __all__ = [
     "draw_initialisations",
     "draw_learning",
     "draw_phase_diagram",
+    "draw_populations",
 ]

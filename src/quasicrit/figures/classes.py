@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from quasicrit.figures.style import COLOURS, GREY, caption, journal_style, legen
 
 __all__ = ["ConfusionTables", "DefinitionTables", "class_bars", "draw_confusion", "draw_definitions", "point_name"]
 
-#: Class → short name and colour; classes of one family share a colour, and differ in lightness.
+#: Class → short name and colour; classes of one family share a colour, and differ in lightness. Those that are not here: ``_classes``.
 _CLASSES: dict[str, tuple[str, str]] = {
     "brownian_excursion": ("Brownian excursion", COLOURS["blue"]),
     "gaussian_signal": ("Gaussian signal, H ≠ ½", COLOURS["sky"]),
@@ -40,6 +40,19 @@ _SIZES = {
     "activity": "Σ m/m_θ",
 }
 _SURROGATES = {"phase_randomised": "random phases", "shuffled_increments": "shuffled steps"}
+#: Colours of classes that have none of their own.
+_SPARE = (COLOURS["orange"], COLOURS["black"], "#A6761D")
+
+
+def _classes(found: Iterable[Any]) -> dict[str, tuple[str, str]]:
+    """``_CLASSES``, and behind them the others that were found: called by their names, in spare colours."""
+    others = sorted({str(name) for name in found} - set(_CLASSES))
+    return _CLASSES | {name: (name, _SPARE[index % len(_SPARE)]) for index, name in enumerate(others)}
+
+
+def _named(words: Mapping[str, str], found: Iterable[Any]) -> dict[str, str]:
+    """``words``, and behind them the others that were found, by their names."""
+    return dict(words) | {name: name for name in sorted({str(name) for name in found} - set(words))}
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,9 @@ def _confusion(ax: Axes, frame: pd.DataFrame) -> None:
     if not len(frame):
         note(ax, "no realisations in this run")
         return
-    order = list(_CLASSES)
     known = frame[frame["universality"].notna()]
+    classes = _classes([*frame["verdict"], *known["universality"]])
+    order = list(classes)
     rows = sorted(known["process"].unique(), key=lambda name: _rank(known, name, order))
     rows += sorted(frame[frame["universality"].isna()]["process"].unique(), key=_by_number)
     share = np.array(
@@ -107,7 +121,7 @@ def _confusion(ax: Axes, frame: pd.DataFrame) -> None:
     split = len(known["process"].unique()) - 0.5
     ax.axhline(split, color="black", lw=0.8)
     ax.set_yticks(range(len(rows)), [_process(name) for name in rows])
-    labels = [short for short, _ in _CLASSES.values()]
+    labels = [short for short, _ in classes.values()]
     ax.set_xticks([*range(len(order)), len(order) + 1], [*labels, "rejected, or a walk"], rotation=35, ha="right")
     ax.tick_params(length=0)
     for side in ax.spines.values():
@@ -165,7 +179,8 @@ def draw_definitions(tables: DefinitionTables, outputs: Sequence[Path | str]) ->
         else:
             note(ax, "no grid with map_definitions in this run")
         shown = set(frame["verdict"])
-        handles = [Patch(color=colour, label=short) for name, (short, colour) in _CLASSES.items() if name in shown]
+        named = _classes(shown).items()
+        handles = [Patch(color=colour, label=short) for name, (short, colour) in named if name in shown]
         handles.append(Patch(facecolor="white", edgecolor=GREY, label="too few events"))
         fig.legend(handles=handles, loc="outside upper center", ncols=6, fontsize=6)
         caption(
@@ -179,7 +194,10 @@ def draw_definitions(tables: DefinitionTables, outputs: Sequence[Path | str]) ->
 
 
 def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
-    thresholds = sorted(frame[frame["signal"] == "own"]["threshold"].unique())
+    is_own = frame["signal"] == "own"
+    classes, sizes = _classes(frame["verdict"]), _named(_SIZES, frame["size"])
+    surrogates = _named(_SURROGATES, frame["signal"][~is_own])
+    thresholds = sorted(frame[is_own]["threshold"].unique())
     step = len(thresholds) + 0.6
     sort = points.sort_values(["source", "protocol", "activation", "width", "memory"], kind="stable")
     sort = pd.concat([sort[sort["source"] != "process"], sort[sort["source"] == "process"]])
@@ -193,37 +211,44 @@ def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
         for row in own.itertuples():
             top = index + windows.index((row.window_low, row.window_high)) * height
             if row.signal == "own":
-                left = list(_SIZES).index(row.size) * step + thresholds.index(row.threshold)
-                _cell(ax, row, left, top, 1.0, height, bool(row.primary))
+                left = list(sizes).index(row.size) * step + thresholds.index(row.threshold)
+                _cell(ax, row, classes, left, top, 1.0, height, bool(row.primary))
             else:
-                left = len(_SIZES) * step + list(_SURROGATES).index(row.signal)
-                _cell(ax, row, left, float(index), 1.0, 0.86, False)
+                left = len(sizes) * step + list(surrogates).index(row.signal)
+                _cell(ax, row, classes, left, float(index), 1.0, 0.86, False)
             how = f"threshold {row.threshold:+g}, size {row.size}, window {row.window_low}–{row.window_high}, {row.signal}"
             verdict = "too few events" if row.reason else row.verdict
             cells.append({"series": verdict, "x_name": how, "y_name": rows[point], "value": row.probability})
     for verdict, found in pd.DataFrame(cells).groupby("series", sort=True):
         attach(ax, str(verdict), found)
-    ax.set_xlim(-0.1, len(_SIZES) * step + len(_SURROGATES) + 0.1)
+    ax.set_xlim(-0.1, len(sizes) * step + len(surrogates) + 0.1)
     ax.set_ylim(len(ordered), -0.1)
     ax.set_yticks(np.arange(len(ordered)) + 0.43, [rows[one] for one in ordered])
-    marks = [
-        (b * step + t + 0.5, f"{x:+g}" if x else "0") for b in range(len(_SIZES)) for t, x in enumerate(thresholds)
-    ]
-    marks += [(len(_SIZES) * step + i + 0.5, text.replace(" ", "\n")) for i, text in enumerate(_SURROGATES.values())]
+    marks = [(b * step + t + 0.5, f"{x:+g}" if x else "0") for b in range(len(sizes)) for t, x in enumerate(thresholds)]
+    marks += [(len(sizes) * step + i + 0.5, text.replace(" ", "\n")) for i, text in enumerate(surrogates.values())]
     ax.set_xticks([at for at, _ in marks], [text.replace("-", "−") for _, text in marks], fontsize=6)
     ax.set_xlabel("shift of the threshold (standard deviations)", labelpad=3)
-    for block, text in enumerate([*_SIZES.values(), "surrogates"]):
-        width = len(thresholds) if block < len(_SIZES) else len(_SURROGATES)
+    for block, text in enumerate([*sizes.values(), "surrogates"]):
+        width = len(thresholds) if block < len(sizes) else len(surrogates)
         ax.text(block * step + width / 2, -0.18, text, ha="center", va="bottom", fontsize=6)
     ax.tick_params(length=0)
     for side in ax.spines.values():
         side.set_visible(False)
 
 
-def _cell(ax: Axes, row: Any, left: float, top: float, width: float, height: float, primary: bool) -> None:
+def _cell(
+    ax: Axes,
+    row: Any,
+    classes: Mapping[str, tuple[str, str]],
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    primary: bool,
+) -> None:
     colour: Any = "white"
     if not row.reason:
-        rgb = np.array(to_rgb(_CLASSES[row.verdict][1]))
+        rgb = np.array(to_rgb(classes[row.verdict][1]))
         colour = tuple(rgb if row.probability >= 0.5 else 1 - (1 - rgb) * 0.45)
     ax.add_patch(Rectangle((left, top), width, height, facecolor=colour, edgecolor="white", lw=0.4))
     if row.reason:
@@ -250,10 +275,10 @@ def class_bars(ax: Axes, points: Sequence[Any], classes: Rows, verdicts: Rows) -
     if not rows:
         note(ax, "no class in this run")
         return
-    shown = []
+    named, shown = _classes(name for _, found in rows for name in found["universality"]).items(), []
     for index, (point, found) in enumerate(rows):
         left = 0.0
-        for name, (_, colour) in _CLASSES.items():
+        for name, (_, colour) in named:
             share = float(found[found["universality"] == name]["probability"].sum())
             if share > 0.005:
                 ax.barh(index, share, left=left, color=colour, height=0.74, lw=0, label=f"_{name}")
@@ -269,5 +294,5 @@ def class_bars(ax: Axes, points: Sequence[Any], classes: Rows, verdicts: Rows) -
     ax.set_xlabel("probability of the class")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    handles = [Patch(color=colour, label=short) for name, (short, colour) in _CLASSES.items() if name in shown]
+    handles = [Patch(color=colour, label=short) for name, (short, colour) in named if name in shown]
     legend(ax, handles, [str(h.get_label()) for h in handles], loc="center left", bbox_to_anchor=(1.2, 0.5))

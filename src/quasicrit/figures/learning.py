@@ -36,7 +36,7 @@ __all__ = [
     "draw_learning",
 ]
 
-#: Predictor → label.
+#: Predictor → label; one that is not here is called by its name.
 _LABELS = {
     "chi_m(L)": "$\\chi_m(L)$",
     "chi_rms(L)": "$\\chi_{rms}(L)$",
@@ -192,7 +192,8 @@ def _failure(ax: Axes, rows: pd.DataFrame, predictors: pd.DataFrame, key: Any) -
 
 
 def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *, labelled: bool) -> None:
-    names = [name for name in _LABELS if any((r["predictor"] == name).any() for _, r in regimes)]
+    found = {name for _, r in regimes for name in r["predictor"]}
+    names = [*(name for name in _LABELS if name in found), *sorted(found - set(_LABELS))]
     places = {name: -index for index, name in enumerate(names)}
     count = len(regimes)
     for index, (key, rows) in enumerate(regimes):
@@ -216,7 +217,7 @@ def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *
     ax.axvline(0.0, color=GREY, lw=0.6, zorder=-1)
     ax.set_xlim(-1.02, 1.02)
     ax.set_ylim(-len(names) + 0.5, 0.5)
-    ax.set_yticks(list(places.values()), [_LABELS[name] for name in names] if labelled else [])
+    ax.set_yticks(list(places.values()), [_LABELS.get(name, name) for name in names] if labelled else [])
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("Spearman's $\\rho$ with test accuracy")
     if not names:

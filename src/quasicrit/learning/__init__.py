@@ -12,31 +12,29 @@ if TYPE_CHECKING:
     from quasicrit.learning.advisor import Advice, Method, advise, methods
     from quasicrit.learning.modules import initialise_module
     from quasicrit.learning.predictors import (
-        MEASURED,
         PREDICTORS,
-        THEORETICAL,
+        Candidate,
+        Predictor,
         fluctuation,
         gradient_norm,
         neural_persistence,
         tangent_accuracy,
-        theory_predictors,
     )
 
 _HOMES = {
     "advisor": ("Advice", "Method", "advise", "methods"),
     "modules": ("initialise_module",),
     "predictors": (
-        "MEASURED", "PREDICTORS", "THEORETICAL", "fluctuation", "gradient_norm", "neural_persistence", "tangent_accuracy",
-        "theory_predictors",
+        "PREDICTORS", "Candidate", "Predictor", "fluctuation", "gradient_norm", "neural_persistence", "tangent_accuracy",
     ),
 }  # fmt: skip
 
 __all__ = [
-    "MEASURED",
     "PREDICTORS",
-    "THEORETICAL",
     "Advice",
+    "Candidate",
     "Method",
+    "Predictor",
     "advise",
     "fluctuation",
     "gradient_norm",
@@ -44,7 +42,6 @@ __all__ = [
     "methods",
     "neural_persistence",
     "tangent_accuracy",
-    "theory_predictors",
 ]
 
 

@@ -14,16 +14,14 @@ from torch import nn
 from quasicrit.errors import AdviceError
 from quasicrit.learning.advisor import Advice, Init, advise
 from quasicrit.networks import haar_orthogonal
+from quasicrit.networks.activations import FORMS
 from quasicrit.theory import LEAKY_SLOPE
 
 __all__ = ["initialise_module"]
 
+#: Activations by their module; the identity is a place holder more often than an activation.
 _MODULES: dict[type[nn.Module], str] = {
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.GELU: "gelu",
-    nn.SiLU: "silu",
+    form.module: name for name, form in FORMS.items() if form.module is not None and form.module is not nn.Identity
 }
 #: Modules of torch.nn.modules.activation that are no activation function of a layer.
 _NO_ACTIVATION = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.MultiheadAttention)

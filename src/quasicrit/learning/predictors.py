@@ -7,14 +7,19 @@ far as whoever proposed it says so; PREDICTORS says what each is and where it co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from quasicrit.networks import ImageData, StackedMLP, torch_activation
 from quasicrit.theory import (
+    Trajectory,
     chi_1,
     edge_of_chaos,
     get_activation,
@@ -26,71 +31,171 @@ from quasicrit.theory import (
 )
 
 __all__ = [
-    "MEASURED",
     "PREDICTORS",
-    "THEORETICAL",
+    "Candidate",
+    "Predictor",
     "fluctuation",
     "gradient_norm",
     "neural_persistence",
     "tangent_accuracy",
-    "theory_predictors",
 ]
 
-#: What each predictor is; names of those from theory and of those measured are kept apart below.
-PREDICTORS = {
-    "chi_m(L)": "∂m_L/∂sigma_w from m_0 = 1, mean field at finite depth",
-    "chi_rms(L)": "∂√m_L/∂sigma_w, the same",
-    "chi_abs(L)": "∂E|x_L|/∂sigma_w, the same",
-    "chi_sqrt_q(L)": "∂√q_L/∂sigma_w, of the pre-activations, the same; it has no peak",
-    "chi_m": "∂m*/∂sigma_w, stationary",
-    "-|chi_1 - 1|": "closeness to the edge of chaos, by chi_1",
-    "log xi_c": "correlation length (Schoenholz et al. 2017, arXiv:1611.01232)",
-    "min(1, 6 xi_c/L)": "whether the depth is within six correlation lengths, from the same",
-    "-|ln J²(L)|": "closeness of the squared singular values of the Jacobian to 1 in the mean, at finite depth",
-    "-|sigma_w - sigma_EOC|": "closeness to the edge of chaos, in sigma_w at the same sigma_b",
-    "-distance to (1, 0)": "closeness to the critical point sigma_w = 1, sigma_b = 0",
-    "chi_m(L) min(1, 6 xi_c/L)": "susceptibility, where correlations reach the readout",
-    "chi_m(L)/(1 + |ln J²(L)|)": "susceptibility, where gradients keep their size",
-    "N Var m": "variance over networks of the signal at the last layer, times the width",
-    "gradient norm": "norm of the loss's gradient at initialisation, over 256 training samples",
-    "neural persistence": "Rieck et al. 2019, arXiv:1812.09764, at initialisation",
-    "tangent kernel": "accuracy of the infinite-width network after the same steps of full-batch descent",
-}
-THEORETICAL = tuple(PREDICTORS)[:13]
-MEASURED = tuple(PREDICTORS)[13:]
 
+@dataclass(frozen=True)
+class Candidate:
+    """What is known before training of the networks at one point, and how they will be trained.
 
-def theory_predictors(activation: str, sigma_w: float, sigma_b: float, depth: int) -> dict[str, float]:
-    """The THEORETICAL predictors of one point; infinite where one diverges. At the critical point, where m* has no derivative,
-    the stationary susceptibility is its limit from above.
-
-    Raises TheoryError for an unknown activation, or values outside their range.
+    ``networks``: the untrained ones, all seeds. ``data``: their task. ``learning_rates``: those that will be tried, for ``steps`` steps
+    each. ``rng(name)``: a generator that the root seed, this name and the point make. ``fluctuation_nets``, ``kernel_samples``: networks
+    and training samples of the measurements that need a number of their own.
     """
-    act = get_activation(activation)
-    end = propagate(act, sigma_w, sigma_b, depth)
-    chi, log_jacobian = float(end.susceptibility.m), float(end.log_jacobian)
-    q_slope = 2.0 * sigma_w * end.m[-2] + sigma_w**2 * end.m_slope[-2]
-    stationary = float(susceptibility(act, sigma_w, sigma_b).m)
-    if np.isnan(stationary):
-        stationary = float(susceptibility(act, sigma_w * (1.0 + 1e-6), sigma_b).m)
-    length = xi_c(act, sigma_w, sigma_b)
-    reach = min(1.0, 6.0 * length / depth)
-    values = (
-        chi,
-        float(end.susceptibility.rms),
-        float(end.susceptibility.abs),
-        float(q_slope / (2.0 * np.sqrt(end.q[-1]))) if end.q[-1] > 0.0 else 0.0,
-        stationary,
-        -abs(float(chi_1(act, sigma_w, sigma_b)) - 1.0),
-        float(np.log(length)) if length > 0.0 else np.nan,
-        reach,
-        -abs(log_jacobian),
-        -abs(sigma_w - edge_of_chaos(act, sigma_b)),
-        -float(np.hypot(sigma_w - 1.0 / act.slope, sigma_b)),
-        chi * reach,
-        chi / (1.0 + abs(log_jacobian)),
+
+    activation: str
+    sigma_w: float
+    sigma_b: float
+    width: int
+    depth: int
+    networks: StackedMLP
+    data: ImageData
+    learning_rates: tuple[float, ...]
+    steps: int
+    fluctuation_nets: int
+    kernel_samples: int
+    rng: Callable[[str], np.random.Generator]
+
+    @cached_property
+    def signal(self) -> Trajectory:
+        """Mean field through the layers, from m_0 = 1."""
+        return propagate(self.activation, self.sigma_w, self.sigma_b, self.depth)
+
+    @cached_property
+    def chi_m(self) -> float:
+        """∂m_L/∂sigma_w at the last layer."""
+        return float(self.signal.susceptibility.m)
+
+    @cached_property
+    def log_jacobian(self) -> float:
+        """ln J²(L)."""
+        return float(self.signal.log_jacobian)
+
+    @cached_property
+    def length(self) -> float:
+        """xi_c, in layers; infinite at the edge of chaos."""
+        return xi_c(self.activation, self.sigma_w, self.sigma_b)
+
+    @cached_property
+    def reach(self) -> float:
+        """min(1, 6 xi_c/L)."""
+        return min(1.0, 6.0 * self.length / self.depth)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One predictor: its name, what it is, and its ``value`` for a candidate, one number or one for each learning rate.
+
+    A value may be infinite; NaN is no value, and ``absent`` then says why, as the text of a TheoryError does where theory has none.
+    """
+
+    name: str
+    meaning: str
+    value: Callable[[Candidate], ArrayLike]
+    absent: str = "not defined at this point"
+
+
+def _chi_sqrt_q(c: Candidate) -> float:
+    end = c.signal
+    q_slope = 2.0 * c.sigma_w * end.m[-2] + c.sigma_w**2 * end.m_slope[-2]
+    return float(q_slope / (2.0 * np.sqrt(end.q[-1]))) if end.q[-1] > 0.0 else 0.0
+
+
+def _stationary(c: Candidate) -> float:
+    """At the critical point, where m* has no derivative, its limit from above."""
+    found = float(susceptibility(c.activation, c.sigma_w, c.sigma_b).m)
+    return float(susceptibility(c.activation, c.sigma_w * (1.0 + 1e-6), c.sigma_b).m) if np.isnan(found) else found
+
+
+def _persistence(c: Candidate) -> float:
+    """Of the first network alone, since it does not see the scale of the weights."""
+    mlp = c.networks
+    first = StackedMLP([w[:1] for w in mlp.weights], [b[:1] for b in mlp.biases], mlp.activation, mlp.nets[:1])
+    return float(neural_persistence(first)[0])
+
+
+PREDICTORS: Mapping[str, Predictor] = {
+    made.name: made
+    for made in (
+        Predictor("chi_m(L)", "∂m_L/∂sigma_w from m_0 = 1, mean field at finite depth", lambda c: c.chi_m),
+        Predictor("chi_rms(L)", "∂√m_L/∂sigma_w, the same", lambda c: float(c.signal.susceptibility.rms)),
+        Predictor("chi_abs(L)", "∂E|x_L|/∂sigma_w, the same", lambda c: float(c.signal.susceptibility.abs)),
+        Predictor("chi_sqrt_q(L)", "∂√q_L/∂sigma_w, of the pre-activations, the same; it has no peak", _chi_sqrt_q),
+        Predictor("chi_m", "∂m*/∂sigma_w, stationary", _stationary),
+        Predictor(
+            "-|chi_1 - 1|",
+            "closeness to the edge of chaos, by chi_1",
+            lambda c: -abs(float(chi_1(c.activation, c.sigma_w, c.sigma_b)) - 1.0),
+        ),
+        Predictor(
+            "log xi_c",
+            "correlation length (Schoenholz et al. 2017, arXiv:1611.01232)",
+            lambda c: float(np.log(c.length)) if c.length > 0.0 else np.nan,
+        ),
+        Predictor(
+            "min(1, 6 xi_c/L)",
+            "whether the depth is within six correlation lengths, from the same",
+            lambda c: c.reach,
+        ),
+        Predictor(
+            "-|ln J²(L)|",
+            "closeness of the squared singular values of the Jacobian to 1 in the mean, at finite depth",
+            lambda c: -abs(c.log_jacobian),
+        ),
+        Predictor(
+            "-|sigma_w - sigma_EOC|",
+            "closeness to the edge of chaos, in sigma_w at the same sigma_b",
+            lambda c: -abs(c.sigma_w - edge_of_chaos(c.activation, c.sigma_b)),
+        ),
+        Predictor(
+            "-distance to (1, 0)",
+            "closeness to the critical point sigma_w = 1, sigma_b = 0",
+            lambda c: -float(np.hypot(c.sigma_w - 1.0 / get_activation(c.activation).slope, c.sigma_b)),
+        ),
+        Predictor(
+            "chi_m(L) min(1, 6 xi_c/L)",
+            "susceptibility, where correlations reach the readout",
+            lambda c: c.chi_m * c.reach,
+        ),
+        Predictor(
+            "chi_m(L)/(1 + |ln J²(L)|)",
+            "susceptibility, where gradients keep their size",
+            lambda c: c.chi_m / (1.0 + abs(c.log_jacobian)),
+        ),
+        Predictor(
+            "N Var m",
+            "variance over networks of the signal at the last layer, times the width",
+            lambda c: fluctuation(
+                c.activation, c.sigma_w, c.sigma_b, c.width, c.depth, c.fluctuation_nets, c.rng("fluctuation")
+            ),
+        ),
+        Predictor(
+            "gradient norm",
+            "norm of the loss's gradient at initialisation, over 256 training samples",
+            lambda c: float(gradient_norm(c.networks, c.data).mean()),
+        ),
+        Predictor("neural persistence", "Rieck et al. 2019, arXiv:1812.09764, at initialisation", _persistence),
+        Predictor(
+            "tangent kernel",
+            "accuracy of the infinite-width network after the same steps of full-batch descent",
+            lambda c: [
+                tangent_accuracy(
+                    c.activation, c.sigma_w, c.sigma_b, c.width, c.depth, c.data, rate, c.steps, c.kernel_samples
+                )
+                for rate in c.learning_rates
+            ],
+            "the descent overflows",
+        ),
     )
-    return dict(zip(THEORETICAL, values, strict=True))
+}
+"""The predictors, by name: one entry makes one."""
 
 
 def fluctuation(

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quasicrit.networks.activations import torch_activation
     from quasicrit.networks.architectures import (
-        FAMILIES,
-        build_network,
         calibrate_norms,
-        critical_sigma_w,
         initialise_network,
         load_states,
         save_states,
@@ -55,10 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "activations": ("torch_activation",),
     "architectures": (
-        "FAMILIES",
-        "build_network",
         "calibrate_norms",
-        "critical_sigma_w",
         "initialise_network",
         "load_states",
         "save_states",
@@ -90,7 +84,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "FAMILIES",
     "LSTM",
     "RNN",
     "TASKS",
@@ -111,10 +104,8 @@ __all__ = [
     "Transformer",
     "UnseenOperation",
     "accuracy",
-    "build_network",
     "calibrate_norms",
     "count_survivors",
-    "critical_sigma_w",
     "descent_of",
     "draw_parents",
     "forward_layers",

@@ -1,4 +1,7 @@
-"""The activation functions phi of ``quasicrit.theory`` as torch operations, with their gradients."""
+"""The activation functions phi of ``quasicrit.theory`` as torch operations, with their gradients.
+
+A further activation is one more entry in ``FORMS``, besides the one in ``theory.ACTIVATIONS``: everything in torch follows from it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quasicrit.errors import PropagationError
 
-__all__ = ["TorchForm", "torch_activation", "torch_form"]
+__all__ = ["FORMS", "TorchForm", "torch_activation", "torch_form"]
 
 _aten = torch.ops.aten
 
@@ -23,13 +26,15 @@ LEAKY_SLOPE = 0.01
 class TorchForm:
     """One activation: ``apply`` overwrites h with phi(h); ``gradient`` overwrites g with g · phi'(h).
 
-    Both work in place and return their tensor. ``gradient(g, saved)`` takes as ``saved`` the pre-activation
-    h if ``saves_input``, else the activation phi(h), which then need not be kept twice.
+    Both work in place and return their tensor; ``apply`` is made of operations that autograd knows. ``gradient(g, saved)``
+    takes as ``saved`` the pre-activation h if ``saves_input``, else the activation phi(h), which then need not be kept twice.
+    ``module``: torch's own module of it, if there is one.
     """
 
     apply: Callable[[Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor]
     saves_input: bool
+    module: type[nn.Module] | None = None
 
 
 def _erf_gradient(grad: Tensor, h: Tensor) -> Tensor:
@@ -37,27 +42,28 @@ def _erf_gradient(grad: Tensor, h: Tensor) -> Tensor:
 
 
 # The backward kernels are those that autograd calls: one pass over memory, in place.
-_FORMS: dict[str, TorchForm] = {
-    "tanh": TorchForm(torch.tanh_, lambda g, x: _aten.tanh_backward(g, x, grad_input=g), False),
+FORMS: dict[str, TorchForm] = {
+    "tanh": TorchForm(torch.tanh_, lambda g, x: _aten.tanh_backward(g, x, grad_input=g), False, nn.Tanh),
     "erf": TorchForm(torch.erf_, _erf_gradient, True),
-    "relu": TorchForm(torch.relu_, lambda g, x: _aten.threshold_backward(g, x, 0, grad_input=g), False),
+    "relu": TorchForm(torch.relu_, lambda g, x: _aten.threshold_backward(g, x, 0, grad_input=g), False, nn.ReLU),
     "leaky_relu": TorchForm(
         lambda h: torch.nn.functional.leaky_relu_(h, LEAKY_SLOPE),
         lambda g, x: _aten.leaky_relu_backward(g, x, LEAKY_SLOPE, True, grad_input=g),
         False,
+        nn.LeakyReLU,
     ),
-    "gelu": TorchForm(_aten.gelu_, lambda g, h: _aten.gelu_backward(g, h, grad_input=g), True),
-    "silu": TorchForm(_aten.silu_, lambda g, h: _aten.silu_backward(g, h, grad_input=g), True),
-    "linear": TorchForm(lambda h: h, lambda g, x: g, False),
+    "gelu": TorchForm(_aten.gelu_, lambda g, h: _aten.gelu_backward(g, h, grad_input=g), True, nn.GELU),
+    "silu": TorchForm(_aten.silu_, lambda g, h: _aten.silu_backward(g, h, grad_input=g), True, nn.SiLU),
+    "linear": TorchForm(lambda h: h, lambda g, x: g, False, nn.Identity),
 }
 
 
 def torch_form(name: str) -> TorchForm:
     """Return activation ``name`` with its gradient; PropagationError if there is none of that name."""
     try:
-        return _FORMS[name]
+        return FORMS[name]
     except KeyError:
-        raise PropagationError(f"unknown activation {name!r}: choose one of {', '.join(_FORMS)}.") from None
+        raise PropagationError(f"unknown activation {name!r}: choose one of {', '.join(FORMS)}.") from None
 
 
 def torch_activation(name: str) -> Callable[[Tensor], Tensor]:

@@ -1,31 +1,21 @@
-"""Architectures by name: what is built from a configuration, how it is initialised, and which of its layers are recorded."""
+"""What is done to a network whatever its architecture: initialisation, norms, shuffled weights, and how its states are kept."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from quasicrit.errors import ConfigError, TableError
-from quasicrit.networks.convolutional import ConvNet
 from quasicrit.networks.device import enough_memory, model_device
 from quasicrit.networks.mlp import haar_orthogonal, load_tensors, save_tensors
-from quasicrit.networks.resnet import ResNet
-from quasicrit.networks.sequences import LSTM, RNN, Transformer
-from quasicrit.theory import edge_of_chaos
 
 __all__ = [
-    "FAMILIES",
-    "Family",
-    "build_network",
     "calibrate_norms",
-    "critical_sigma_w",
     "initialise_network",
     "load_states",
     "save_states",
@@ -35,67 +25,6 @@ __all__ = [
 
 #: Standard deviation of learnt positions at initialisation, as in GPT and BERT.
 _POSITIONS = 0.02
-
-
-@dataclass(frozen=True)
-class Family:
-    """One kind of network.
-
-    ``build(shape, classes, **options)``: the network for inputs of ``shape`` (channels, height, width). ``layers``: types of
-    the modules at which activity is recorded. ``stream``: pattern of the modules whose outputs have one shape and follow each
-    other, where units are followed. ``activation``: whose theory says what a critical sigma_w is, None if an option names it.
-    """
-
-    build: Callable[..., nn.Module]
-    layers: str
-    stream: str
-    activation: str | None
-
-
-def _resnet(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
-    blocks, scale = options.pop("blocks"), options.pop("residual_scale", 1.0)
-    if scale == "stable":
-        scale = 1.0 / math.sqrt(sum(blocks))
-    return ResNet(blocks, residual_scale=scale, in_channels=shape[0], classes=classes, **options)
-
-
-def _conv(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
-    return ConvNet(in_channels=shape[0], image=shape[1], classes=classes, **options)
-
-
-def _sequence(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    def build(shape: tuple[int, int, int], classes: int, **options: Any) -> nn.Module:
-        return kind(pixels=math.prod(shape), classes=classes, **options)
-
-    return build
-
-
-FAMILIES: Mapping[str, Family] = {
-    "resnet": Family(_resnet, "Conv2d,BatchNorm2d,ReLU,Add", "stages.{stage}.*.add", "relu"),
-    "conv": Family(_conv, "Conv2d,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "layers.*.activation", None),
-    "transformer": Family(_sequence(Transformer), "Linear,LayerNorm,GELU,Add", "layers.*.add2", "linear"),
-    "rnn": Family(_sequence(RNN), "Linear,Add,Tanh,ReLU,GELU,SiLU,Erf,LeakyReLU", "activation", None),
-    "lstm": Family(_sequence(LSTM), "Linear,Sigmoid,Tanh,Multiply,Add", "cell", "linear"),
-}
-
-
-def build_network(family: str, shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> nn.Module:
-    """The network of that family for inputs (batch, *shape), with the parameters that torch gives it.
-
-    Raises ConfigError for an unknown family, and values that its network refuses; unknown options are a TypeError.
-    """
-    if family not in FAMILIES:
-        raise ConfigError(f"family = {family!r} is not known: choose one of {', '.join(FAMILIES)}.")
-    return FAMILIES[family].build(shape, classes, **options)
-
-
-def critical_sigma_w(family: str, options: Mapping[str, Any], sigma_b: float) -> float:
-    """The sigma_w at which chi_1 = 1 for the family's activation and ``sigma_b``, by mean field.
-
-    Pre-norm encoders and LSTMs have no such line of their own: 1, where linear maps keep their input's strength.
-    """
-    activation = FAMILIES[family].activation or str(options.get("activation", "tanh"))
-    return 1.0 if activation == "linear" else edge_of_chaos(activation, sigma_b)
 
 
 def initialise_network(model: nn.Module, init: str, sigma_w: float, sigma_b: float, rng: np.random.Generator) -> None:

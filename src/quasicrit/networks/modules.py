@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from quasicrit.errors import ConfigError
-from quasicrit.theory import LEAKY_SLOPE
+from quasicrit.networks.activations import FORMS, TorchForm
 
-__all__ = ["Add", "Erf", "Multiply", "activation_module"]
+__all__ = ["Add", "Elementwise", "Multiply", "activation_kinds", "activation_module"]
 
 
 class Add(nn.Module):
@@ -31,26 +29,26 @@ class Multiply(nn.Module):
         return x * y
 
 
-class Erf(nn.Module):
-    """erf(x)."""
+class Elementwise(nn.Module):
+    """phi(x) of an activation that torch has no module of."""
+
+    def __init__(self, form: TorchForm) -> None:
+        super().__init__()
+        self.form = form
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.erf(x)
-
-
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "tanh": nn.Tanh,
-    "erf": Erf,
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "linear": nn.Identity,
-}
+        return self.form.apply(x.clone())
 
 
 def activation_module(name: str) -> nn.Module:
     """The activation of that name in ``quasicrit.theory`` as a module; ConfigError if there is none."""
-    if name not in _ACTIVATIONS:
-        raise ConfigError(f"activation = {name!r} is not known: choose one of {', '.join(_ACTIVATIONS)}.")
-    return _ACTIVATIONS[name]()
+    if name not in FORMS:
+        raise ConfigError(f"activation = {name!r} is not known: choose one of {', '.join(FORMS)}.")
+    form = FORMS[name]
+    return Elementwise(form) if form.module is None else form.module()
+
+
+def activation_kinds() -> list[str]:
+    """Names of the classes of all activations' modules, for a recorder; the identity is none."""
+    own = [form.module for form in FORMS.values() if form.module is not None and form.module is not nn.Identity]
+    return [Elementwise.__name__, *(module.__name__ for module in own)]

@@ -2,7 +2,7 @@
 
 h_l = W_l x_{l−1} + b_l, x_l = phi(h_l), W_ij ~ N(0, sigma_w²/N) or sigma_w × Haar-orthogonal, b_i ~ N(0, sigma_b²).
 
-* chain: one input per network. m_l = mean x² is exactly a Markov chain (PHYSICS.md 2),
+* chain: one input per network. m_l = mean x² is exactly a Markov chain (docs/physics.md 2),
   m' = mean_i phi(h_i)², h_i = √(sigma_w² m + sigma_b²) z_i: O(N) per layer, no weight matrix.
   Orthogonal weights turn x into sigma_w |x| times a uniform direction, so h = sigma_w √m √N z/|z| + sigma_b z'.
 * tabulated: the law of the chain from a table, at a cost that does not depend on N; ln m alone (``tabulated``).

@@ -151,7 +151,7 @@ CLASSES: Mapping[str, UniversalityClass] = {
         ),
     )
 }
-"""The classes, by name (PHYSICS: accepted values; a spread is that of published values)."""
+"""The classes, by name (docs/physics.md: accepted values; a spread is that of published values)."""
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ def judge_recording(
     fraction: float | None = None,
     n_resamples: int = 400,
     tolerance: float = 0.1,
+    biases: Mapping[tuple[int, int], Mapping[str, Sequence[WindowBias]]] | None = None,
     seed: int = 0,
 ) -> RecordingVerdict:
     """Is this population critical? Avalanches (exponents, relation, shape, class), branching ratio, controls, one grade.
@@ -170,6 +171,7 @@ def judge_recording(
     over blocks of ``block`` seconds (None: a fiftieth of the recording). ``fraction``: of the units that was recorded, if known; below 1
     the avalanches cannot speak against criticality, since those of a part have other exponents; m is the same for a part.
     Controls: each unit shifted in time, and its intervals shuffled; of an activity, its bins shuffled.
+    ``biases``: by window what the classes read there; measured here if None.
 
     A recording that allows no exponents gets a verdict too, with the reason. Raises AvalancheError for impossible arguments, for
     bins that are no multiple of the recording's, and for a recording that is shorter than two bins.
@@ -200,7 +202,8 @@ def judge_recording(
         if not any(math.isclose(other, known) for known in widths):
             widths.append(other)
     parts = [_cut(binned(recording, one), threshold, window, cut) for one in widths]
-    biases = biases_on(tuple(sorted({part.window for part in parts if part.window is not None})), seed=seed)
+    if biases is None:
+        biases = biases_on(tuple(sorted({part.window for part in parts if part.window is not None})), seed=seed)
     made = [
         _judge_bin(recording, part, biases, max_lag, cut, n_resamples, tolerance, generator(seed, "spikes", index))
         for index, part in enumerate(parts)

@@ -80,6 +80,9 @@ def architecture_claim(fits: pd.DataFrame, learnt_above: float) -> list[dict[str
                 "ci_high": _value(row.gamma_high),
                 "paper": PAPER_GAMMA,
                 "controls": beside + (f": {', '.join(alike)}" if len(alike) else ""),
+                "verdict": None if pd.isna(row.gamma) else row.verdict,
+                "probability": _value(row.probability),
+                "grade": None if pd.isna(row.gamma) else row.grade,
                 "sentence": text,
             }
         )
@@ -98,8 +101,8 @@ def _conclusion(fits: pd.DataFrame, learnt_above: float) -> str:
         holds = int(((rows["gamma_low"] <= PAPER_GAMMA) & (rows["gamma_high"] >= PAPER_GAMMA)).sum())
         likely = int((rows["mean_field_dp"] > 0.5).sum())
         parts.append(
-            f"by {definition} ({DEFINITIONS[str(definition)]}) gamma is {rows['gamma'].min():.2f} to {rows['gamma'].max():.2f}, its interval "
-            f"holds the paper's 2 in {holds} of {len(rows)} cases, and mean-field directed percolation is more likely than not in {likely}"
+            f"by {definition} ({DEFINITIONS[str(definition)]}) gamma is {_range(rows['gamma'])}, its interval "
+            f"holds the paper's 2 in {holds} of {len(rows)} networks, and mean-field directed percolation is more likely than not in {likely}"
         )
     text = f"Residual networks: {'; '.join(parts)}."
     return " ".join([text, *_lineage_sentence(fits, residual), *_excursion_sentence(fits, residual)])
@@ -120,8 +123,7 @@ def _lineage_sentence(fits: pd.DataFrame, residual: pd.DataFrame) -> list[str]:
     likely = int((nulls["mean_field_dp"] > 0.5).sum())
     return [
         "In A every unit has one parent, so that a branching ratio of one is built in: shuffled units with shuffled weights, which hold no structure, have "
-        f"tau_s {nulls['tau_s'].min():.2f} to {nulls['tau_s'].max():.2f}, tau_d {nulls['tau_d'].min():.2f} to {nulls['tau_d'].max():.2f}, gamma "
-        f"{nulls['gamma'].min():.2f} to {nulls['gamma'].max():.2f}, and are mean-field directed percolation more likely than not in {likely} of "
+        f"tau_s {_range(nulls['tau_s'])}, tau_d {_range(nulls['tau_d'])}, gamma {_range(nulls['gamma'])}, and are mean-field directed percolation more likely than not in {likely} of "
         f"{len(nulls)} cases. The networks' own exponents are told apart from theirs in {apart} of {len(nulls)}: structure moves the exponents, but "
         "values near (3/2, 2, 2) come without any, and are no evidence of tuning."
     ]
@@ -139,6 +141,12 @@ def _excursion_sentence(fits: pd.DataFrame, residual: pd.DataFrame) -> list[str]
         f"{gaps['tau_s']:.2f}, {gaps['tau_d']:.2f} and {gaps['gamma']:.2f} of a random walk (largest differences of tau_s, tau_d, gamma): where these are as "
         "small as the errors, the two definitions cannot tell mean-field directed percolation from a walk."
     ]
+
+
+def _range(values: pd.Series) -> str:
+    """The smallest and the largest of the values, or the only one."""
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _class(row: Any) -> str:

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from quasicrit.families import FAMILIES, build_network, critical_sigma_w
 from quasicrit.networks import (
-    FAMILIES,
     Recorder,
     accuracy,
-    build_network,
     calibrate_norms,
-    critical_sigma_w,
     initialise_network,
     load_states,
     load_task,
@@ -28,6 +26,7 @@ from quasicrit.networks import (
     train_plainly,
 )
 from quasicrit.networks.device import Chunker, resolve_device
+from quasicrit.networks.modules import activation_kinds
 from quasicrit.rng import generator
 from quasicrit.stages.diverged import diverged
 from quasicrit.stages.parts import Parts
@@ -154,6 +153,7 @@ def record_architecture(
     place = resolve_device(device)
     family = FAMILIES[params["family"]]
     stream = family.stream.format(stage=params["stage"])
+    kinds = family.recorded.format(activation=",".join(activation_kinds())).split(",")
     wanted = params["inputs"]
     with (
         TableWriter(activity, SCHEMAS["layer_activity"], details) as layer_writer,
@@ -163,7 +163,7 @@ def record_architecture(
             names = {"member": label, "state": state, "net": net}
             if "C" in wanted:
                 present = {type(module).__name__ for module in model.modules()}
-                types = ",".join(kind for kind in family.layers.split(",") if kind in present)
+                types = ",".join(kind for kind in kinds if kind in present)
                 with Recorder(model, types=types, reduce=["mean_abs"]) as recorder:
                     for values in _measured(recorder, test_x[: wanted["C"]]):
                         rows = _rows(recorder.n_inputs - len(values), *values.shape[:2])

@@ -37,7 +37,7 @@ from quasicrit.tails import (
     search_xmin,
 )
 
-__all__ = ["GROUPS", "calibrate_group", "readme_table", "tabulate_calibration"]
+__all__ = ["GROUPS", "calibrate_group", "tabulate_calibration", "trust_table"]
 
 Sample = tuple[np.ndarray, np.ndarray | None]
 Draw = Callable[[np.random.Generator], Sample]
@@ -418,7 +418,7 @@ def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(rows: Sequence[Mapping[str, Any]]) -> str:
-    parts = ["# Calibration of quasicrit.tails", "", readme_table(rows), ""]
+    parts = ["# Calibration of quasicrit.tails", "", trust_table(rows), ""]
     for section, title in (
         ("independent", "Independent events, fixed range: every cell"),
         ("dependent", "Dependent events"),
@@ -450,8 +450,8 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:g}"
 
 
-def readme_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table of the README: the worst of each kind of cell, with what is required."""
+def trust_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of docs/trust.md: the worst of each kind of cell, with what is required."""
 
     def chosen(section: str, measure: str, **where: Any) -> list[Mapping[str, Any]]:
         return [

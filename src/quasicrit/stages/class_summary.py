@@ -11,7 +11,7 @@ import pandas as pd
 from quasicrit.reference import IMPOSTORS
 from quasicrit.tables import SCHEMAS, atomic_path, read_table
 
-__all__ = ["class_lines", "readme_lines", "tabulate_confusion"]
+__all__ = ["class_lines", "tabulate_confusion", "trust_lines"]
 
 _KEYS = ["source", "protocol", "point_id"]
 #: Grids whose points are listed one by one; of the others (the fan-out, the field) the grades are counted.
@@ -126,7 +126,7 @@ def tabulate_confusion(paths: Sequence[Path | str], out: Path | str) -> None:
         )
 
 
-def readme_lines(confusion: pd.DataFrame) -> list[str]:
+def trust_lines(confusion: pd.DataFrame) -> list[str]:
     """The confusion matrix in a few rows."""
     frame = confusion.astype({"process": str, "verdict": str, "grade": str, "statement": str})
     known = frame[frame["universality"].notna()]

@@ -23,8 +23,9 @@ from quasicrit.scaling import (
 from quasicrit.stages.crackling_table import group_clusters, parse_window
 from quasicrit.stages.user_table import answer, read_events, table_name
 
-__all__ = ["classify_table", "classify_values"]
+__all__ = ["class_entries", "classify_table", "classify_values"]
 
+_EXPONENTS = ("tau_s", "tau_d", "gamma")
 _CAPPED = "one table of events cannot test whether the cut-off grows with size: its grade ends at 'consistent with'"
 
 
@@ -71,7 +72,7 @@ def classify_table(
         raise FitError(f"{table_name(path)}, columns {size!r} and {duration!r}: {error}") from None
     found = made.exponents
     details = {
-        **{name: _interval(getattr(found, name)) for name in ("tau_s", "tau_d", "gamma", "difference")},
+        **{name: _interval(getattr(found, name)) for name in (*_EXPONENTS, "difference")},
         "window": list(chosen),
         "offset": offset,
         "p_value": made.p_value,
@@ -110,10 +111,30 @@ def classify_values(
     ]
     evidence = grade_evidence(posterior, decades=0.0, difference=_difference(values, errors))
     details = {
-        name: {"value": float(value), "error": float(error)}
-        for name, value, error in zip(("tau_s", "tau_d", "gamma"), values, errors)
+        name: {"value": float(value), "error": float(error)} for name, value, error in zip(_EXPONENTS, values, errors)
     }
     return _answer(posterior, evidence, details, notes, {})
+
+
+def class_entries(posterior: ClassPosterior) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The classes as plain data, the most probable first, and the reasons of what is null under "classes"."""
+    entries = [
+        {
+            "name": entry.name,
+            "probability": entry.probability,
+            "values": None if entry.values is None else dict(zip(_EXPONENTS, entry.values)),
+            "distance": entry.distance,
+            "calibrated": entry.calibrated,
+        }
+        for entry in posterior.classes
+    ]
+    reasons = {
+        f"classes.{index}.{key}": "none of the classes: it has no exponents"
+        for index, entry in enumerate(entries)
+        for key in ("values", "distance")
+        if entry[key] is None
+    }
+    return entries, reasons
 
 
 def _interval(estimate: Estimate) -> dict[str, float]:
@@ -138,21 +159,12 @@ def _answer(
     notes: list[str],
     missing: Mapping[str, str],
 ) -> dict[str, Any]:
-    names = ("tau_s", "tau_d", "gamma")
+    classes, nothing = class_entries(posterior)
     return answer(
         {
             "verdict": posterior.verdict,
             "statement": evidence.statement,
-            "classes": [
-                {
-                    "name": entry.name,
-                    "probability": entry.probability,
-                    "values": None if entry.values is None else dict(zip(names, entry.values)),
-                    "distance": entry.distance,
-                    "calibrated": entry.calibrated,
-                }
-                for entry in posterior.classes
-            ],
+            "classes": classes,
             "evidence": {
                 "grade": evidence.grade,
                 "reasons": {
@@ -164,5 +176,5 @@ def _answer(
             **details,
             "notes": notes,
         },
-        missing,
+        {**missing, **nothing},
     )

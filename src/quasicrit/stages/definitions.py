@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,38 @@ from quasicrit.stages.covariance import EXPONENTS
 from quasicrit.stages.detect import read_activity
 from quasicrit.tables import SCHEMAS, write_table
 
-__all__ = ["SIZES", "map_definitions"]
+__all__ = ["SIZES", "Found", "map_definitions"]
 
-SIZES = ("log_area", "log_area_raw", "excess", "activity")
-"""Σ(y − θ) with and without the continuity correction; Σ(m/m_θ − 1); Σ m/m_θ, the whole area (y = ln m)."""
+
+@dataclass(frozen=True)
+class Found:
+    """The events of signals: ``y`` = ln m (trajectories, layers), the ``threshold`` θ of each trajectory, and sigma_1, ``step_sd``."""
+
+    y: np.ndarray
+    threshold: np.ndarray
+    events: Events
+    step_sd: float
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Σ of ``values`` (trajectories, layers) over the layers of each event, as a difference of running sums."""
+        events = self.events
+        running = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+        return running[events.trajectory, events.start + events.duration] - running[events.trajectory, events.start]
+
+    @cached_property
+    def activity(self) -> np.ndarray:
+        """Σ m/m_θ of each event."""
+        return self.total(np.exp(np.minimum(self.y - self.threshold[:, np.newaxis], 700.0)))
+
+
+SIZES: Mapping[str, Callable[[Found], np.ndarray]] = {
+    "log_area": lambda found: corrected_size(found.events.size_raw, found.events.duration, found.step_sd),
+    "log_area_raw": lambda found: found.events.size_raw,
+    "excess": lambda found: found.activity - found.events.duration,
+    "activity": lambda found: found.activity,
+}
+"""The size of every event by each definition: Σ(y − θ) with and without the continuity correction; Σ(m/m_θ − 1); Σ m/m_θ, the
+whole area (y = ln m). One entry makes one definition."""
 
 
 def map_definitions(
@@ -115,9 +144,9 @@ def _cut(point: Point, y: np.ndarray, threshold: np.ndarray, net: np.ndarray) ->
     protocol = protocol_of(point)
     events = detect(y, threshold, protocol.first, protocol.last_start - protocol.burn_in)
     whole = events.censored == 0
-    sizes = _sizes(y, threshold, events, point.step_sd)
+    found = Found(y, threshold, events, point.step_sd)
     return _Cut(
-        {name: values[whole] for name, values in sizes.items()},
+        {name: size(found)[whole] for name, size in SIZES.items()},
         events.duration[whole].astype(np.float64),
         net[events.trajectory[whole]],
     )
@@ -178,17 +207,3 @@ def _distance(one: Crackling | None, other: Crackling | None) -> float | None:
     first, second = (np.array([getattr(found, name).value for name in EXPONENTS]) for found in (one, other))
     covariance = one.covariance + other.covariance
     return float(np.sqrt((first - second) @ np.linalg.solve(covariance, first - second)))
-
-
-def _sizes(y: np.ndarray, threshold: np.ndarray, events: Events, sd: float) -> dict[str, np.ndarray]:
-    """The size of every event by each definition; sums over its layers as differences of running sums."""
-    ratio = np.exp(np.minimum(y - threshold[:, np.newaxis], 700.0))
-    running = np.concatenate([np.zeros((len(y), 1)), np.cumsum(ratio, axis=1)], axis=1)
-    stop = events.start + events.duration
-    activity = running[events.trajectory, stop] - running[events.trajectory, events.start]
-    return {
-        "log_area": corrected_size(events.size_raw, events.duration, sd),
-        "log_area_raw": events.size_raw,
-        "excess": activity - events.duration,
-        "activity": activity,
-    }

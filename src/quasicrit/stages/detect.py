@@ -44,7 +44,7 @@ def detect_block(
     group_size: int,
     details: Mapping[str, Any],
 ) -> None:
-    """Detect the avalanches of every point of a block, by its protocol (PHYSICS.md 3).
+    """Detect the avalanches of every point of a block, by its protocol (docs/physics.md 3).
 
     The moments are taken over the first L, L/2, L/4 … layers, each looked at as if the network ended there.
     """

@@ -35,7 +35,7 @@ def fit_exponents(
     seed: int,
     details: Mapping[str, Any],
 ) -> None:
-    """Fit every point in its declared windows; errors by bootstrap over networks (PHYSICS.md 3).
+    """Fit every point in its declared windows; errors by bootstrap over networks (docs/physics.md 4).
 
     Below L = 10 N, and where too few events fall into the window, an exponent is null and its reason is given.
     """

@@ -25,4 +25,5 @@ FIGURE_TABLES: Mapping[str, tuple[str, ...]] = {
     "extended-2-definitions": ("points", "definitions"),
     "extended-3-initialisations": ("advice",),
     "extended-4-along-training": ("followed",),
+    "extended-5-populations": ("populations", "population_curves"),
 }

@@ -17,6 +17,7 @@ from quasicrit.figures import (
     FollowedTables,
     LearningTables,
     PhaseDiagramTables,
+    PopulationTables,
     draw_along_training,
     draw_architectures,
     draw_avalanches,
@@ -26,6 +27,7 @@ from quasicrit.figures import (
     draw_initialisations,
     draw_learning,
     draw_phase_diagram,
+    draw_populations,
 )
 
 __all__ = ["FIGURES", "draw_figure"]
@@ -41,6 +43,7 @@ FIGURES: dict[str, tuple[type, Callable[[Any, Sequence[Path | str]], None]]] = {
     "extended-2-definitions": (DefinitionTables, draw_definitions),
     "extended-3-initialisations": (AdviceTables, draw_initialisations),
     "extended-4-along-training": (FollowedTables, draw_along_training),
+    "extended-5-populations": (PopulationTables, draw_populations),
 }
 
 

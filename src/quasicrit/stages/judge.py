@@ -18,6 +18,7 @@ from quasicrit.stages.learning_summary import (
     prediction_claim,
     prediction_lines,
 )
+from quasicrit.stages.population_summary import population_claim, population_lines
 from quasicrit.tables import SCHEMAS, atomic_path, read_table, write_table
 
 __all__ = ["judge_claims"]
@@ -39,7 +40,7 @@ def judge_claims(
     """Write the verdicts table and summary.md.
 
     ``inputs``: paths of points, exponents, cutoffs, scaling, controls, survival, learning, ranking, contests, followed, advice,
-    architectures, classes, point_verdicts, definitions, confusion.
+    architectures, populations, classes, point_verdicts, definitions, confusion.
     """
     points = read_table(list(inputs["points"]), SCHEMAS["points"]).astype(dict.fromkeys(_KEYS, str))
     exponents = _joined(inputs["exponents"], "exponents", points)
@@ -52,20 +53,23 @@ def judge_claims(
         name: read_table(list(inputs[name]), SCHEMAS[name])
         for name in ("classes", "point_verdicts", "definitions", "confusion")
     }
-    ranking, contests, followed, advice, architectures = (
+    ranking, contests, followed, advice, architectures, populations = (
         read_table(list(inputs[name]), SCHEMAS[name])
-        for name in ("ranking", "contests", "followed", "advice", "architectures")
+        for name in ("ranking", "contests", "followed", "advice", "architectures", "populations")
     )
+    graded = _graded(classes["point_verdicts"])
     judged = [
-        *_exponent_claim(exponents, controls),
-        *_crackling_claim(exponents, controls, params["tolerance"]),
+        *_exponent_claim(exponents, controls, graded),
+        *_crackling_claim(exponents, params["tolerance"], graded),
         *_ridge_claim(scaling, cutoffs),
         *prediction_claim(contests, ranking),
         *_scaling_claim(scaling, survival, params["depth_shift"]),
         *architecture_claim(architectures, params["learnt_above"]),
         *advice_claim(advice),
+        *population_claim(populations),
     ]
-    write_table(verdicts, SCHEMAS["verdicts"], judged, details)
+    unasked = dict.fromkeys(("verdict", "probability", "grade"))
+    write_table(verdicts, SCHEMAS["verdicts"], [unasked | row for row in judged], details)
     with atomic_path(summary) as temporary:
         section = class_lines(points, **classes)
         definitions = _with_points(classes["definitions"], points)
@@ -82,6 +86,10 @@ def judge_claims(
             "",
             *advice_lines(advice),
             "",
+            "## P8. Populations of neurons, by the same estimators",
+            "",
+            *population_lines(populations),
+            "",
             "## Does learning move the network?",
             "",
             *followed_lines(followed),
@@ -96,6 +104,19 @@ def _joined(paths: Sequence[str], name: str, points: pd.DataFrame) -> pd.DataFra
 
 def _with_points(frame: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_KEYS, str)).merge(points, on=_KEYS, suffixes=("", "_of_point"))
+
+
+def _graded(point_verdicts: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """By point the most probable class of its events, with its probability, and the grade of their evidence."""
+    return {
+        (str(row.source), str(row.protocol), str(row.point_id)): {
+            "verdict": str(row.verdict),
+            "probability": float(row.probability),
+            "grade": str(row.grade),
+        }
+        for row in point_verdicts.itertuples()
+        if pd.notna(row.probability)
+    }
 
 
 def _row(
@@ -134,7 +155,9 @@ def _controls_text(controls: pd.DataFrame, protocol: str) -> str:
     return f"{len(own)} controls: {', '.join(named)}" if named else "no controls by this protocol"
 
 
-def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dict[str, Any]]:
+def _exponent_claim(
+    exponents: pd.DataFrame, controls: pd.DataFrame, graded: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
     chosen = exponents[
         exponents["primary"]
         & exponents["grid"].str.startswith(("weak", "strong", "shared"))
@@ -172,6 +195,7 @@ def _exponent_claim(exponents: pd.DataFrame, controls: pd.DataFrame) -> list[dic
                     beside,
                     text,
                 )
+                | graded.get((point.source, point.protocol, point.point_id), {})
             )
     return rows
 
@@ -195,7 +219,9 @@ def _range_text(frame: pd.DataFrame) -> str:
     return ", ".join(parts) or "no exponent"
 
 
-def _crackling_claim(exponents: pd.DataFrame, controls: pd.DataFrame, tolerance: float) -> list[dict[str, Any]]:
+def _crackling_claim(
+    exponents: pd.DataFrame, tolerance: float, graded: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
     chosen = exponents[exponents["primary"] & (exponents["quantity"] == "difference")]
     rows = []
     still = chosen[chosen["grid"].str.startswith(("weak", "strong", "shared"))]
@@ -219,6 +245,7 @@ def _crackling_claim(exponents: pd.DataFrame, controls: pd.DataFrame, tolerance:
                     "a finite memory can satisfy the relation exactly: no evidence by itself",
                     _relation_text(point, tolerance),
                 )
+                | graded.get((point.source, point.protocol, point.point_id), {})
             )
     return rows
 
@@ -460,13 +487,18 @@ def _head_relation(judged: Sequence[Mapping[str, Any]]) -> str:
         return "Not measured in this run."
 
     def count(rows: list[Mapping[str, Any]]) -> str:
-        words = ("holds", "fails", "Undecided", "Not measured")
-        found = [(word.lower(), sum(word in r["sentence"] for r in rows)) for word in words]
-        return ", ".join(f"{word} in {n}" for word, n in found if n)
+        words = {"holds": "holds", "fails": "fails", "Undecided": "is undecided", "Not measured": "is not measured"}
+        found = [(verb, sum(word in r["sentence"] for r in rows)) for word, verb in words.items()]
+        return ", ".join(f"{verb} in {n}" for verb, n in found if n)
 
     still = [r for r in own if r["quantity"].endswith("sigma_b = 0")]
     driven = [r for r in own if not r["quantity"].endswith("sigma_b = 0")]
-    return f"At sigma_b = 0 ({len(still)} ensembles) the relation {count(still)}. Under a field ({len(driven)} ensembles) it {count(driven)}."
+    parts = []
+    if still:
+        parts.append(f"At sigma_b = 0 ({len(still)} ensembles) the relation {count(still)}.")
+    if driven:
+        parts.append(f"Under a field ({len(driven)} ensembles) it {count(driven)}.")
+    return " ".join(parts)
 
 
 def _head_ridge(judged: Sequence[Mapping[str, Any]]) -> str:

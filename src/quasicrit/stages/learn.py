@@ -13,14 +13,7 @@ import torch
 
 from quasicrit.avalanches import detect, trajectory_medians
 from quasicrit.errors import TheoryError
-from quasicrit.learning import (
-    PREDICTORS,
-    fluctuation,
-    gradient_norm,
-    neural_persistence,
-    tangent_accuracy,
-    theory_predictors,
-)
+from quasicrit.learning import PREDICTORS, Candidate, Predictor
 from quasicrit.networks import (
     ImageData,
     NetSpec,
@@ -140,26 +133,26 @@ def predict_learning(
     width, depth = params["width"], params["depth"]
 
     def cells(sigma_w: float, sigma_b: float) -> dict[str, Any]:
+        point = f"{sigma_w}|{sigma_b}|{width}|{depth}"
+        candidate = Candidate(
+            activation="tanh",
+            sigma_w=sigma_w,
+            sigma_b=sigma_b,
+            width=width,
+            depth=depth,
+            networks=_networks(task, [(sigma_w, sigma_b)], width, depth, params["seeds"], seed),
+            data=task,
+            learning_rates=tuple(params["learning_rate"]),
+            steps=params["steps"],
+            fluctuation_nets=params["fluctuation_nets"],
+            kernel_samples=params["kernel_samples"],
+            rng=lambda name: generator(seed, name, point),
+        )
+        found = {predictor.name: _values(predictor, candidate) for predictor in PREDICTORS.values()}
         rows = []
-        mlp = _networks(task, [(sigma_w, sigma_b)], width, depth, params["seeds"], seed)
-        rng = generator(seed, "fluctuation", f"{sigma_w}|{sigma_b}|{width}|{depth}")
-        try:
-            values = theory_predictors("tanh", sigma_w, sigma_b, depth)
-        except TheoryError as error:
-            values, why = {}, str(error)
-        else:
-            why = "not defined at this point"
-        values["N Var m"] = fluctuation("tanh", sigma_w, sigma_b, width, depth, params["fluctuation_nets"], rng)
-        values["gradient norm"] = float(gradient_norm(mlp, task).mean())
-        one = StackedMLP([w[:1] for w in mlp.weights], [b[:1] for b in mlp.biases], mlp.activation, mlp.nets[:1])
-        values["neural persistence"] = float(neural_persistence(one)[0])
-        for rate in params["learning_rate"]:
-            values["tangent kernel"] = tangent_accuracy(
-                "tanh", sigma_w, sigma_b, width, depth, task, rate, params["steps"], params["kernel_samples"]
-            )
-            for name in PREDICTORS:
-                value = values.get(name, math.nan)
-                absent = "the descent overflows" if name == "tangent kernel" else why
+        for index, rate in enumerate(params["learning_rate"]):
+            for name, (values, absent) in found.items():
+                value = float(values[index])
                 rows.append(
                     {
                         **_run_cells(params, rate),
@@ -175,6 +168,15 @@ def predict_learning(
     with Parts(predictors, params, data, seed, details) as parts:
         made = [parts.keep(f"{w!r}, {b!r}", partial(cells, w, b))["rows"] for w, b in params["points"]]
         write_table(predictors, SCHEMAS["predictors"], [row for rows in made for row in rows], details)
+
+
+def _values(predictor: Predictor, candidate: Candidate) -> tuple[np.ndarray, str]:
+    """The value at each learning rate, and why those that are NaN are none."""
+    rates = len(candidate.learning_rates)
+    try:
+        return np.broadcast_to(np.asarray(predictor.value(candidate), np.float64), rates), predictor.absent
+    except TheoryError as error:
+        return np.full(rates, np.nan), str(error)
 
 
 def follow_training(

@@ -77,8 +77,11 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
         f"against {rival} it holds in {c.get('wins', 0)}, ties in {c.get('ties', 0)} and fails in {c.get('loses', 0)}"
         for rival, c in counts.items()
     ]
+    counted = (
+        f"Of the regimes (task, run, weak or strong biases): {'; '.join(parts)}." if parts else "Too few points to say."
+    )
     lines = [
-        f"Does maximal susceptibility chi_m(L) order accuracies better than closeness to criticality? Of the regimes (task, run, weak or strong biases): {'; '.join(parts)}. A tie is an interval that holds 0.",
+        f"Does maximal susceptibility chi_m(L) order accuracies better than closeness to criticality? {counted} A tie is an interval that holds 0.",
         f"Weak biases: sigma_b up to {split:g}, declared before the run. Differences of Spearman's rho with 95 % intervals, points and seeds resampled, the same",
         "draws for both; bold: the interval excludes 0.",
         "",

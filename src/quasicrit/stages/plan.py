@@ -12,24 +12,23 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quasicrit.config import (
+    BranchingPopulation,
     Config,
-    ConvNetNet,
-    LSTMNet,
-    ResNetNet,
-    RNNNet,
-    TransformerNet,
+    IndependentPopulation,
+    LeakyPopulation,
+    Population,
+    RecordedPopulation,
     architecture_params,
     blocks,
     learning_blocks,
-    network_members,
     points,
     training_blocks,
     training_points,
     unit_cost,
 )
+from quasicrit.families import network_members
 from quasicrit.points import Block, Point
 from quasicrit.reference import IMPOSTORS, PROCESSES
 from quasicrit.stages.fetch import SOURCES
@@ -102,6 +101,8 @@ MODELS: Mapping[str, Model] = {
     "detect_cascades C": Model(1.2, {"rows": 1e6}, 245),
     # member × state × definition, times resamples
     "fit_cascades": Model(1.2, {"fits": 7e2}, 330),
+    # fits: shares of the units that are looked at, times resamples
+    "judge_population": Model(2.0, {"fits": 4e2, "spikes": 6e5}, 400),
     "solve_theory": Model(0.7, {"points": 930}, 165),
     "list_points": Model(0.5, {}, 130),
     "calibrate_classes": Model(1.1, {"events": 2.2e4}, 390),
@@ -127,12 +128,12 @@ _ROW, _LOG_M_ROW = 12.7, 4.4
 _EVENT_ROW, _RARE_EVENT_ROW = 1.5, 0.2
 #: Bytes per unit of a recorded stream (B): of the recording, its cascades, and in memory while they are fitted.
 _STREAM, _CASCADE, _FITTED = 4.5, 2.6, 50.0
-#: Bytes per unit and sample of a batch that training keeps for the gradient: attention and its MLP many times over.
-_KEPT, _ATTENDED = 24.0, 280.0
 #: Initialisations that are compared (``learning.methods``).
 _METHODS = 8
 #: Training samples that set the norms of a network; test samples for its accuracy; samples in a batch of a recording.
 _CALIBRATION, _TESTED, _BATCH = 512, 360, 64
+#: Spikes a second of the network of leaky integrate-and-fire neurons.
+_LEAKY_RATE = 1500.0
 _MB = 1e6
 
 
@@ -181,6 +182,7 @@ def plan_jobs(config: Config) -> list[Job]:
         *_fits(config),
         *_classes(config),
         *_architectures(config),
+        *_populations(config),
         *(_constant("draw_figure", f"draw_figure/{name}", disk=0.8) for name in FIGURE_TABLES),
         *_fetched(config),
     ]
@@ -392,58 +394,37 @@ def _classes(config: Config) -> Iterator[Job]:
     yield _job("map_definitions", "map_definitions", {"fits": fits}, memory=20.0 * rows)
 
 
-@dataclass(frozen=True)
-class _Size:
-    """A network by what its passes cost: layers, multiplications of one sample, units of all layers, units of the stream (B)."""
+def _spikes(population: Population) -> float:
+    """Expected spikes of a population; each takes some 16 bytes of a file."""
+    match population:
+        case BranchingPopulation():
+            # Coincidences among N units end what sigma = 1 would let live: avalanches of some 3 √N generations.
+            lived = min(1.0 / max(abs(1.0 - population.sigma), 1e-9), 3.0 * math.sqrt(population.units))
+            return population.drive * population.steps * lived
+        case IndependentPopulation():
+            return population.rate * population.units * population.seconds
+        case LeakyPopulation():
+            return _LEAKY_RATE * population.seconds
+        case RecordedPopulation():
+            path = Path(population.file)
+            return path.stat().st_size / 16.0 if path.is_file() else 0.0
 
-    layers: int
-    multiplications: float
-    parameters: float
-    units: float
-    stream: float
 
-
-def _size(net: Any, image: tuple[int, int, int]) -> _Size:
-    """``image``: channels, height and width of the task's images; the network sees them ``net.image`` pixels a side."""
-    layers = net.layers("C")
-    pixels = net.image**2
-    if isinstance(net, ResNetNet):
-        pixels //= 16 if net.stem == "imagenet" else 1
-        area = [pixels / 4**stage for stage in range(len(net.blocks))]
-        # A bottleneck has a 3 × 3 convolution between 1 × 1 ones to and from four times the channels.
-        weights = [(17 if net.block == "bottleneck" else 18) * c**2 * b for b, c in zip(net.blocks, net.channels)]
-        per_block = 3 if net.block == "bottleneck" else 2
-        return _Size(
-            layers,
-            sum(w * a for w, a in zip(weights, area)),
-            sum(weights),
-            sum(per_block * b * c * a for b, c, a in zip(net.blocks, net.channels, area)),
-            net.blocks[net.stage] * net.channels[net.stage] * area[net.stage],
-        )
-    if isinstance(net, ConvNetNet):
-        weights_ = 9.0 * net.channels**2 * net.depth
-        units = float(net.depth * net.channels * pixels)
-        return _Size(layers, weights_ * pixels, weights_, units, units)
-    token = image[0] * pixels / net.steps
-    if isinstance(net, TransformerNet):
-        weights_ = 12.0 * net.width**2 * net.depth
-        units = float(net.depth * net.steps * net.width)
-        return _Size(layers, net.steps * (weights_ + 2.0 * net.steps * net.width * net.depth), weights_, units, units)
-    if isinstance(net, RNNNet | LSTMNet):
-        weights_ = (4.0 if isinstance(net, LSTMNet) else 1.0) * net.width * (net.width + token)
-        units = float(net.steps * net.width)
-        return _Size(layers, net.steps * weights_, weights_, units, units)
-    raise TypeError(f"{net.family} has no cost")
+def _populations(config: Config) -> Iterator[Job]:
+    for population in config.populations:
+        work = {"fits": float(len(population.fractions) * config.resamples), "spikes": _spikes(population)}
+        yield _job("judge_population", f"judge_population/{population.name}", work, memory=150.0 * work["spikes"])
 
 
 def _architectures(config: Config) -> Iterator[Job]:
     for net in config.architectures.chosen():
         entry = architecture_params(config)[net.name]
-        image = tuple(entry["shape"])
-        sizes = [_size(member, image) for _, member in network_members(net)]
+        members = [member for _, member in network_members(net)]
+        sizes = [member.size((entry["shape"][0], net.image, net.image)) for member in members]
         nets, inputs, definitions = entry["nets"], entry["inputs"], entry["definitions"]
         states = 1 + net.trained + net.nulls
-        layers, mults = nets * sum(s.layers for s in sizes), nets * sum(s.multiplications for s in sizes)
+        layers = nets * sum(member.layers("C") for member in members)
+        mults = nets * sum(s.multiplications for s in sizes)
         parameters = nets * sum(s.parameters for s in sizes)
         batch = entry["training"]["batch_size"]
         # Each state of the norms takes a pass of the calibration samples; training three passes a step, then a test.
@@ -457,10 +438,7 @@ def _architectures(config: Config) -> Iterator[Job]:
                 "layers": layers * (once / _BATCH + steps),
             },
             # Activations of a batch, kept for the gradient.
-            memory=(_ATTENDED if net.family == "transformer" else _KEPT)
-            * (batch if net.trained else _BATCH)
-            * max(s.units for s in sizes)
-            + 12 * parameters,
+            memory=net.kept * (batch if net.trained else _BATCH) * max(s.units for s in sizes) + 12 * parameters,
             disk=4 * (1 + net.trained) * parameters,
         )
         stream = float(nets * states * inputs.get("B", 0) * sum(s.stream for s in sizes))

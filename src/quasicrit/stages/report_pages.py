@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from quasicrit.tables import SCHEMAS, atomic_path, read_table
 
-__all__ = ["CLAIMS", "claims_page", "run_page"]
+__all__ = ["CLAIMS", "claim_sections", "claims_page", "run_page"]
 
 #: What the paper says (arXiv:2509.22649, in our words), and the command that makes the numbers again.
 CLAIMS: Mapping[str, tuple[str, str]] = {
@@ -27,6 +27,7 @@ CLAIMS: Mapping[str, tuple[str, str]] = {
     "P5": ("Finite-size scaling finds universality classes: Barkhausen noise, directed percolation.", "make figures"),
     "P6": ("Residual networks show avalanches with gamma near 2.", "make architectures"),
     "P7": ("Networks can be engineered: initialisations by theory learn better.", "make initialisations"),
+    "P8": ("The same equations hold for avalanches in living brains.", "make figures"),
 }  # fmt: skip
 _LIBRARIES = (
     "quasicrit",
@@ -60,8 +61,8 @@ def claims_page(summary: Path | str, verdicts: Path | str, out: Path | str) -> N
     interval. Raises TableError for a verdicts table that is missing or damaged.
     """
     frame = read_table(verdicts, SCHEMAS["verdicts"])
-    sections = _sections(Path(summary).read_text(encoding="utf-8"))
-    own = {title.split(".")[0]: (title, body) for title, body in sections if re.match(r"P\d+\.", title)}
+    text = Path(summary).read_text(encoding="utf-8")
+    sections, own = _sections(text), claim_sections(text)
     shown = [claim for claim in CLAIMS if claim in own]
     lines = [
         "<h1>Claims of arXiv:2509.22649 against this run</h1>",
@@ -98,24 +99,42 @@ def claims_page(summary: Path | str, verdicts: Path | str, out: Path | str) -> N
 
 
 def run_page(
-    configuration: Mapping[str, Any], benchmarks: Path | str, tables: Mapping[str, tuple[str, str]], out: Path | str
+    configuration: Mapping[str, Any],
+    benchmarks: Path | str,
+    tables: Mapping[str, tuple[str, str, str, str]],
+    out: Path | str,
 ) -> None:
     """Write how the numbers were made: time and memory by stage, versions, configuration, calibration and speed.
 
-    ``tables``: heading → a Markdown file, and the command that makes it where it is missing.
+    ``tables``: heading → a Markdown file; the command that makes it; a page and the name of the mark in it (written by the same command)
+    that holds what is shown where the file is missing.
     """
     lines = ["<h1>How the numbers were made</h1>", "<h2>Time and memory by stage</h2>", _stages(Path(benchmarks))]
     lines += ["<h2>Versions</h2>", _html_table(["", ""], [["Python", platform.python_version()], *_versions()])]
-    for heading, (name, command) in tables.items():
+    for heading, (name, command, page, mark) in tables.items():
         path = Path(name)
         lines.append(f"<h2>{html.escape(heading)}</h2>")
         if path.is_file():
             lines.append(_details(path.name, _markdown(path.read_text(encoding="utf-8"))))
         else:
-            lines.append(f"<p>Not made here: <code>{html.escape(command)}</code> makes it.</p>")
+            lines.append(
+                f"<p>Not made in this folder (<code>{html.escape(command)}</code> makes it); as it came with this version:</p>"
+            )
+            lines.append(_details(Path(page).name, _markdown(_marked(Path(page), mark))))
     text = yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     lines.append("<h2>Configuration</h2>" + _details("every key with its value", f"<pre>{html.escape(text)}</pre>"))
     _write(out, "The run", lines)
+
+
+def claim_sections(text: str) -> dict[str, tuple[str, str]]:
+    """Of a run's summary (Markdown) the title and the body of every claim; a body begins with a paragraph that says what was found."""
+    return {title.split(".")[0]: (title, body) for title, body in _sections(text) if re.match(r"P\d+\.", title)}
+
+
+def _marked(page: Path, mark: str) -> str:
+    """What a page holds between the two marks of that name."""
+    _, begins, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark}:")
+    return rest.partition("-->")[2].partition(f"<!-- end of {mark} -->")[0] if begins else ""
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
@@ -134,7 +153,17 @@ def _markdown(text: str) -> str:
 
 
 def _numbers(rows: pd.DataFrame) -> str:
-    heads = ["quantity", "ours", "95 % interval", "paper", "difference in standard errors", "controls", "finding"]
+    heads = [
+        "quantity",
+        "ours",
+        "95 % interval",
+        "paper",
+        "difference in standard errors",
+        "class (probability)",
+        "grade of evidence",
+        "controls",
+        "finding",
+    ]
     cells = []
     for row in rows.itertuples(index=False):
         known = pd.notna(row.ci_low) and pd.notna(row.ci_high)
@@ -147,6 +176,8 @@ def _numbers(rows: pd.DataFrame) -> str:
                 f"{_number(row.ci_low)} to {_number(row.ci_high)}" if known else "",
                 _number(row.paper),
                 f"{away:+.1f}".replace("-", "−") if pd.notna(away) else "",
+                f"{html.escape(str(row.verdict))} ({row.probability:.2g})" if pd.notna(row.probability) else "",
+                html.escape(str(row.grade)) if pd.notna(row.grade) else "",
                 html.escape(str(row.controls)),
                 html.escape(str(row.sentence)),
             ]

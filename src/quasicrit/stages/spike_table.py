@@ -13,6 +13,7 @@ import pandas as pd
 from quasicrit.avalanches import CENSORED, SpikeTrains
 from quasicrit.errors import AvalancheError, FitError
 from quasicrit.scaling import BinVerdict, BranchingVerdict, Estimate, RecordingVerdict, judge_recording
+from quasicrit.stages.classify_table import class_entries
 from quasicrit.stages.crackling_table import parse_window
 from quasicrit.stages.detect_table import check_events_name, parse_threshold, write_events
 from quasicrit.stages.spike_input import Columns, Form, read_recording
@@ -114,6 +115,9 @@ def spike_table(
     if fraction is None:
         reasons["fraction"] = "not given"
     memory, unknown = _memory(found.branching)
+    every = sorted((found.main, *found.others), key=lambda one: one.width)
+    for index, one in enumerate(every):
+        reasons |= {f"bins.{index}.{key}": reason for key, reason in _bin_reasons(one).items()}
     return answer(
         {
             "verdict": verdict,
@@ -128,7 +132,7 @@ def spike_table(
                 },
             },
             **values,
-            "bins": [_bin(one) for one in sorted((found.main, *found.others), key=lambda one: one.width)],
+            "bins": [_bin(one) for one in every],
             "controls": [
                 {"name": control.name, "outcome": control.outcome, "reason": control.sentence}
                 for control in found.controls
@@ -201,16 +205,8 @@ def _exponents(found: RecordingVerdict) -> tuple[dict[str, Any], dict[str, str]]
         why |= dict.fromkeys(("p_value", "decades", "drift.value", "drift.error"), main.reason)
     else:
         fitted = main.found
-        values["classes"] = [
-            {
-                "name": entry.name,
-                "probability": entry.probability,
-                "values": None if entry.values is None else dict(zip(_EXPONENTS[:3], entry.values)),
-                "distance": entry.distance,
-                "calibrated": entry.calibrated,
-            }
-            for entry in fitted.posterior.classes
-        ]
+        values["classes"], nothing = class_entries(fitted.posterior)
+        why |= nothing
         values |= {name: _interval(getattr(fitted.exponents, name)) for name in _EXPONENTS}
         values |= {"p_value": fitted.p_value, "decades": fitted.law.populated_decades}
         values["drift"] = {"value": fitted.drift.value, "error": fitted.drift.error}
@@ -235,9 +231,20 @@ def _bin(one: BinVerdict) -> dict[str, Any]:
     made["verdict"] = None if one.found is None else one.found.posterior.verdict
     found = one.branching.found if one.branching.resolved else None
     made["m"] = None if found is None else found.ratio.value
-    made["memory"] = None if found is None or not np.isfinite(found.memory.value) else found.memory.value * one.width
+    made["memory"] = None if found is None else found.memory.value * one.width
     made["reason"] = one.reason or None
     return made
+
+
+def _bin_reasons(one: BinVerdict) -> dict[str, str]:
+    """Why values of ``_bin`` are null, by key."""
+    unfitted = (*_EXPONENTS[:3], "verdict") if one.found is None else ()
+    unresolved = () if one.branching.resolved else ("m", "memory")
+    return {
+        **({"window": one.reason} if one.window is None else {}),
+        **dict.fromkeys(unfitted, one.reason),
+        **dict.fromkeys(unresolved, one.branching.sentence.rstrip(".")),
+    }
 
 
 def _caveats(found: RecordingVerdict, fraction: float | None, trains: bool) -> list[str]:

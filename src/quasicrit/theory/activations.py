@@ -42,8 +42,8 @@ class Activation:
 
     ``phi`` and ``dphi`` (its derivative) map arrays to arrays of the same shape. ``slope_left`` and
     ``slope_right`` are phi'(0-) and phi'(0+): they rule weak signals, and differ where phi has a kink.
-    ``odd``: phi(-x) = -phi(x). ``saturating``: phi is bounded, so that a signal has a ceiling (only then do
-    the avalanche protocols T and F have a stationary state, and the susceptibility a ridge).
+    ``odd``: phi(-x) = -phi(x). ``saturating``: phi is bounded, so that a signal has a ceiling (only then can
+    the avalanche protocols T and F be used, and has the susceptibility a ridge).
     ``homogeneous``: phi(a x) = a phi(x) for a > 0, so that phi has no scale of its own.
     """
 
