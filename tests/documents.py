@@ -110,7 +110,7 @@ def blocks_of(text: str, plain: str = "") -> list[Block]:
     for token in MarkdownIt().parse(text):
         if token.type == "fence":
             language, *options = token.info.split() or [plain]
-            given = dict(option.split("=", 1) for option in options)
+            given = dict(option.split("=", 1) for option in options if "=" in option)
             found.append(Block(language, token.content, token.map[0] + 2, float(given.get("tolerance", _TOLERANCE))))
     return found
 
