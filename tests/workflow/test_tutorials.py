@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -31,12 +29,9 @@ def checkout(tmp_path: Path) -> Path:
     """What a clone of the repository holds, without results."""
     folder = tmp_path / "quasicrit"
     folder.mkdir()
-    listed = subprocess.run(
-        ["git", "ls-tree", "--name-only", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.split():
-        if name not in ("results", ".ci"):
-            os.symlink(REPOSITORY / name, folder / name)
+    for path in REPOSITORY.glob("[!.]*"):
+        if path.name != "results":
+            (folder / path.name).symlink_to(path)
     return folder
 
 
