@@ -31,6 +31,7 @@ ALLOWED = {
         "avalanches", "config", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
     },
     "cli": {"stages"},
+    "__main__": {"cli"},
 }  # fmt: skip
 
 
