@@ -12,7 +12,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from quasicrit.figures.style import COLOURS, GREY, journal_style, letter, log_axes, new_figure, save
+from quasicrit.figures.style import COLOURS, GREY, PALE, caption, journal_style, letter, log_axes, new_figure, save
 
 __all__ = ["TailPicture", "draw_tail"]
 
@@ -64,6 +64,11 @@ def draw_tail(path: Path | str, picture: TailPicture) -> None:
         left, right = figure.subplots(1, 2)
         _densities(left, picture)
         _stability(right, picture)
+        caption(
+            figure,
+            "Error bars: one standard error over clusters, or over events where these are none; in brackets, the 95 % interval of the exponent. "
+            "Grey: outside the fitted window (cross in b).",
+        )
         save(figure, [path])
 
 
@@ -102,7 +107,7 @@ def _stability(ax: Axes, picture: TailPicture) -> None:
     letter(ax, "b", "exponent by window")
     reach = max(0.25, 4.0 * (picture.ci_high - picture.ci_low))
     colours = Normalize(picture.exponent - reach, picture.exponent + reach)
-    ax.set_facecolor("#E8E8E8")
+    ax.set_facecolor(PALE)
     mesh = ax.pcolormesh(
         picture.low_ends,
         picture.high_ends,
