@@ -208,7 +208,10 @@ def _counts(frame: pd.DataFrame, points: pd.DataFrame) -> str:
     nets = sorted({int(n) for n in points["nets"]})
     events = frame.loc[frame["reason"] == "", "n_events"]
     parts = [f"{listed(nets)} nets a point"] if nets else []
-    return ", ".join([*parts, f"{events.min():,} to {events.max():,} events"] if len(events) else parts) or "no nets"
+    if len(events):
+        few, many = f"{events.min():,}", f"{events.max():,}"
+        parts.append(f"{few} events" if few == many else f"{few} to {many} events")
+    return ", ".join(parts) or "no events"
 
 
 def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
@@ -259,7 +262,8 @@ def _cell(ax: Axes, row: Any, left: float, top: float, width: float, height: flo
         ax.add_patch(Rectangle((left, top), width * row.probability, height, facecolor=colour, lw=0))
     ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=PALE, lw=0.4))
     if row.relation == "holds":
-        ax.plot(left + width / 2, top + height / 2, ".", color="black", ms=2.0, label=GUIDE)
+        # Seen on dark colours too.
+        ax.plot(left + width / 2, top + height / 2, "o", color="black", mfc="white", mew=0.5, ms=1.9, label=GUIDE)
     if primary:
         ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="black", lw=1.1, zorder=4))
 

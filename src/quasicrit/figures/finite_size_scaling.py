@@ -267,17 +267,16 @@ def _by_depth(ax: Axes, run: _Run) -> None:
     row = scaled(run.scaling, "depth", "z_L")
     z = row.value if row else 1.0
     inset = ax.inset_axes((0.17, 0.12, 0.4, 0.33))
-    drawn = False
+    drawn: list[tuple[Any, Any]] = []
     for colour, marker, point in zip(ordered(len(points)), MARKERS, points):
         found = _distribution(run, point)
         if found is None:
             continue
+        drawn.append((found["x"] / point.depth**z, _lifted(found, "value")))
         ax.errorbar(
-            found["x"] / point.depth**z, _lifted(found, "value"), _lifted(found, "error"), fmt=marker,
-            color=colour, ms=2.4, elinewidth=0.5, label=f"L = {point.depth}",
+            *drawn[-1], _lifted(found, "error"), fmt=marker, color=colour, ms=2.4, elinewidth=0.5, label=f"L = {point.depth}",
         )  # fmt: skip
         inset.plot(found["x"], found["value"], color=colour, lw=0.7, label=f"_L = {point.depth}")
-        drawn = True
     if not drawn:
         inset.remove()
         note(ax, "no grid depths in this run")
@@ -292,9 +291,8 @@ def _by_depth(ax: Axes, run: _Run) -> None:
     top *= (top / bottom) ** 0.35
     # The inset lies below the left part of the curves.
     left, right = ax.get_xlim()
-    reach = left * (right / left) ** 0.6
-    x, y = np.hstack([np.asarray(bars.lines[0].get_xydata()).T for bars in ax.containers])
-    ax.set_ylim(min(bottom, y[x < reach].min(initial=np.inf) ** 2 / top), top)
+    lowest = np.nanmin([y[x < left * (right / left) ** 0.6].min() for x, y in drawn])
+    ax.set_ylim(min(bottom, lowest**2 / top), top)
     legend(ax, loc="upper left", ncols=2)
 
 
@@ -359,8 +357,9 @@ def _controls(ax: Axes, run: _Run) -> None:
     known = [found for _, found, _, style in curves if style == "o-"]
     middle = np.array([shortest * 1.1, shortest * 4.4])
     level = top / 2.2
-    ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6, label=GUIDE)
-    ax.text(middle[-1] * 1.04, level, r"$\propto L$", fontsize=6, va="center") if known else None
+    if known and level * middle[0] / middle[-1] > low:
+        ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6, label=GUIDE)
+        ax.text(middle[-1] * 1.04, level, r"$\propto L$", fontsize=6, va="center")
 
 
 def _spread(values: np.ndarray, gap: float) -> np.ndarray:

@@ -134,10 +134,11 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
         regimes = list(ranking[ranking["width"] == smallest].groupby(["task", "depth", "optimiser"], sort=True))
         regimes = [(k, r) for k, r in regimes if k[1] > 0]
         split = learned["sigma_b"]
+        labelled = True
         for panel, (ax, kind) in enumerate(zip(bottom, ("weak", "strong"))):
-            _ranking(ax, regimes, kind, labelled=panel == 0)
+            labelled = not _ranking(ax, regimes, kind, labelled=labelled) and labelled
             letter(ax, "de"[panel], f"{kind} biases")
-        legend(bottom[0], loc="upper left")
+        legend(next((ax for ax in bottom if ax.axison), bottom[0]), loc="upper left")
         seeds = ", ".join(f"{r['seed'].nunique()} (L = {k[0]})" for k, r in shown)
         caption(
             fig,
@@ -205,15 +206,18 @@ def _failure(ax: Axes, rows: pd.DataFrame, predictors: pd.DataFrame, key: Any) -
     legend(ax, loc="lower right")
 
 
-def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *, labelled: bool) -> None:
+def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *, labelled: bool) -> bool:
+    """Rank correlations of one range of biases; whether there are any."""
     names = [name for name in _LABELS if any((r["predictor"] == name).any() for _, r in regimes)]
     places = {name: -index for index, name in enumerate(names)}
     count = len(regimes)
-    if not any(r["spearman"].notna().any() for _, r in regimes):
-        note(ax, "no rank correlations: too few points in this run")
-        return
-    for index, (key, rows) in enumerate(regimes):
-        own = rows[(rows["biases"] == kind) & (rows["outcome"] == "accuracy")]
+    ranked = [(key, rows[(rows["biases"] == kind) & (rows["outcome"] == "accuracy")]) for key, rows in regimes]
+    if not any(own["spearman"].notna().any() for _, own in ranked):
+        note(ax, f"no rank correlations for {kind} biases in this run")
+        return False
+    for index, (key, own) in enumerate(ranked):
+        if own.empty:
+            continue
         rate = "best" if (own["learning_rate"] == "best").any() else own["learning_rate"].iloc[0]
         own = own[(own["learning_rate"] == rate) & own["spearman"].notna()]
         y = np.array([places[name] for name in own["predictor"]]) + 0.3 * (0.5 - (index + 0.5) / count) * 2
@@ -236,6 +240,7 @@ def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *
     ax.set_yticks(list(places.values()), [_LABELS[name] for name in names] if labelled else [])
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("Spearman's $\\rho$ with test accuracy")
+    return True
 
 
 def draw_initialisations(tables: AdviceTables, outputs: Sequence[Path | str]) -> None:

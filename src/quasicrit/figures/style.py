@@ -171,7 +171,7 @@ def caption(fig: Figure, text: str) -> None:
     # Neither a value nor a unit is parted from what it belongs to.
     held = held.replace(" = ", "\xa0=\xa0").replace(" %", "\xa0%").replace(" → ", "\xa0→\xa0")
     # As many characters of 6 points as the width has room for.
-    room = round(148 * fig.get_figwidth() / TWO_COLUMNS)
+    room = round(160 * fig.get_figwidth() / TWO_COLUMNS)
     shown = "\n".join(line for part in held.split("\n") for line in textwrap.wrap(part, room))
     shown = re.sub("([\ue000-\uf8ff])\\1*", lambda found: formulas[ord(found[1]) - 0xE000], shown)
     fig.supxlabel(shown, x=0.01, ha="left", fontsize=6, color=INK)
@@ -198,20 +198,27 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _log_ticks(low: float, high: float) -> np.ndarray:
+def _log_ticks(low: float, high: float) -> list[float]:
     """Decades in [low, high]; where these are fewer than two, 1, 2, 5 of each decade, or a few even steps."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    step = -(-(last - first) // 7)  # labels have room for seven or so
-    decades = 10.0 ** np.arange(first, last + 1)
-    for places in (decades[::step], np.outer(decades, (1, 2, 5)).ravel(), ticker.MaxNLocator(4).tick_values(low, high)):
-        inside = places[(places >= low * (1 - 1e-9)) & (places <= high * (1 + 1e-9))]
+    step = max(1, -(-(last - first) // 7))  # labels have room for seven or so
+    decades = range(first, last + 1)
+    inside: list[float] = []
+    for places in (
+        [10.0**power for power in decades if power % step == 0],
+        [float(f"{digit}e{power}") for power in decades for digit in (1, 2, 5)],
+        list(ticker.MaxNLocator(4).tick_values(low, high)),
+    ):
+        inside = [place for place in places if low * (1 - 1e-9) <= place <= high * (1 + 1e-9)]
         if len(inside) > 1:
             break
     return inside
 
 
-def _decades_only(places: np.ndarray) -> bool:
-    return bool(np.allclose(np.log10(places), np.round(np.log10(places))))
+def _shown(axis: Any) -> tuple[float, float]:
+    """What an axis shows, lower end first."""
+    low, high = sorted(axis.get_view_interval())
+    return float(low), float(high)
 
 
 class _LogTicks(ticker.Locator):
@@ -220,23 +227,23 @@ class _LogTicks(ticker.Locator):
     def __init__(self, minor: bool = False) -> None:
         self._minor = minor
 
-    def __call__(self) -> np.ndarray:
-        return self.tick_values(*self.axis.get_view_interval())
+    def __call__(self) -> Sequence[float]:
+        return self.tick_values(*_shown(self.axis))
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         low, high = sorted((vmin, vmax))
         if not self._minor:
             return _log_ticks(low, high)
         many = high > 10**4.5 * low
-        return np.empty(0) if many else np.asarray(ticker.LogLocator(subs=range(2, 10)).tick_values(low, high))
+        return [] if many else list(ticker.LogLocator(subs=range(2, 10)).tick_values(low, high))
 
 
 class _LogLabels(ticker.Formatter):
     """Powers of ten where all labels are decades, plain numbers where they are not."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        places = _log_ticks(*sorted(self.axis.get_view_interval()))
-        return _decade(x, pos) if len(places) and _decades_only(places) else f"{x:g}"
+        powers = np.log10(_log_ticks(*_shown(self.axis)))
+        return _decade(x, pos) if np.allclose(powers, np.round(powers)) else f"{x:g}"
 
 
 def _decade(value: float, _: int | None) -> str:
