@@ -157,4 +157,5 @@ def _exponents(ax: Axes, picture: SpikePicture) -> None:
     ax.minorticks_off()
     ax.set_xlabel("bin (ms)")
     ax.set_ylabel("exponent")
-    legend(ax)
+    # In the room above the panel, beside its title.
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=3)

@@ -55,7 +55,7 @@ class TailPicture:
 def draw_tail(path: Path | str, picture: TailPicture) -> None:
     """Write the picture to ``path`` (pdf, png or svg by its suffix), complete or not at all.
 
-    (a) The density with one standard error, grey outside the fitted window, and the laws on it. (b) The
+    (a) The density with one standard error, open outside the fitted window, and the laws on it. (b) The
     exponent of the window from xmin to xmax: a power law has a plateau that holds the chosen window, marked
     by a cross.
     """
@@ -67,7 +67,7 @@ def draw_tail(path: Path | str, picture: TailPicture) -> None:
         caption(
             figure,
             "Error bars: one standard error over clusters, or over events where these are none; in brackets, the 95 % interval of the exponent. "
-            "Grey: outside the fitted window (cross in b).",
+            "Open: outside the fitted window (cross in b).",
         )
         save(figure, [path])
 
@@ -75,7 +75,10 @@ def draw_tail(path: Path | str, picture: TailPicture) -> None:
 def _densities(ax: Axes, picture: TailPicture) -> None:
     letter(ax, "a", picture.title)
     filled = picture.density > 0
-    for chosen, colour in ((filled & ~picture.inside, GREY), (filled & picture.inside, COLOURS["black"])):
+    for chosen, colour, face in (
+        (filled & ~picture.inside, GREY, "white"),
+        (filled & picture.inside, COLOURS["black"], COLOURS["black"]),
+    ):
         # A bar that reaches zero has no lower end on a logarithmic axis.
         below = np.minimum(picture.error, 0.999 * picture.density)
         ax.errorbar(
@@ -84,7 +87,7 @@ def _densities(ax: Axes, picture: TailPicture) -> None:
             yerr=[below[chosen], picture.error[chosen]],
             fmt="o",
             color=colour,
-            markerfacecolor="white",
+            markerfacecolor=face,
             zorder=2,
         )
     for name, (u, density) in picture.curves.items():
