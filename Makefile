@@ -17,7 +17,7 @@ RUN := $(SNAKEMAKE) --cores $(CORES) --scheduler greedy --rerun-incomplete --qui
 # Some environments switch the byte code cache off, and every job would compile its libraries again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup figures report paper architectures architectures-large initialisations test test-slurm faults lint lock schema benchmarks calibrate classes findings critical-values clean
+.PHONY: setup figures report paper architectures architectures-large initialisations test test-slurm faults dist lint lock schema benchmarks calibrate classes findings critical-values clean
 
 figures: setup
 	@$(RUN)
@@ -117,6 +117,12 @@ lock: setup
 		$(addprefix --no-emit-package ,$(OUTSIDE)) --group ../pyproject.toml:dev --extra slurm --extra fetch ../pyproject.toml -o lock.txt
 	$(BIN)/python -m tests.make_conda_yaml
 
+# The source build, and the wheel that is made from it; hatchling comes with the lock, so that neither needs a network.
+dist: setup
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python
+	@ls dist/*
+
 schema: setup
 	$(BIN)/python -m tests.make_schema
 	$(BIN)/python -m tests.make_config_reference
@@ -136,4 +142,4 @@ faults: setup
 	@$(BIN)/python -m tests.faults --runs $(RUNS) --kills $(KILLS) --seed $(SEED)
 
 clean:
-	rm -rf $(VENV) .snakemake results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json* results/faults.md
+	rm -rf $(VENV) .snakemake dist results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json* results/faults.md

@@ -58,8 +58,21 @@ class _Shown:
     text: Callable[[Mapping[str, Any]], str] | None = None
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from quasicrit import __version__
+
+        print(f"quasicrit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and leave."),
+    ] = False,
+) -> None:
     pass
 
 

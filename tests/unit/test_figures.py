@@ -15,7 +15,18 @@ from quasicrit.errors import QuasicritError, TableError
 from quasicrit.figures.data import amplitude
 from quasicrit.figures.finite_size_scaling import _spread
 from quasicrit.figures.phase_diagram import _mean_field_cut
-from quasicrit.figures.style import _decade, journal_style, letter, new_figure, note, save
+from quasicrit.figures.style import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    _decade,
+    caption,
+    journal_style,
+    letter,
+    log_axes,
+    new_figure,
+    note,
+    save,
+)
 from quasicrit.stages.figure_tables import FIGURE_TABLES
 from quasicrit.stages.figures import FIGURES, draw_figure
 from quasicrit.tables import SCHEMAS, read_table, write_table
@@ -172,8 +183,9 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
     for name, content in rows.items():
         put(name, content)
     raster = next((p for p in points if p["grid"] == "strong_64"), None)
-    log_m = rng.standard_normal((NETS, L)).cumsum(axis=1) * 0.3
-    net, layer = (axis.ravel() for axis in np.indices((NETS, L)))
+    length = raster["depth"] if raster else L
+    log_m = rng.standard_normal((NETS, length)).cumsum(axis=1) * 0.3
+    net, layer = (axis.ravel() for axis in np.indices((NETS, length)))
     ids = {column: raster[column] if raster else "T" for column in ("source", "protocol", "point_id")}
     put(
         "activity",
@@ -390,6 +402,7 @@ def _tables(folder: Path, points: list[dict[str, Any]], scaling: bool) -> Tables
     )
     _learning(put)
     _architectures(put)
+    _populations(put)
     return paths
 
 
@@ -554,6 +567,71 @@ def _architectures(put: Any) -> None:
     put("cascade_distributions", shapes)
 
 
+def _populations(put: Any) -> None:
+    """A critical population, whole and in part, and a recording without exponents or m."""
+    looks = [
+        ("critical", "branching", 1.0, 1.0),
+        ("critical", "branching", 1.0, 0.05),
+        ("mine", "recording", None, 0.1),
+    ]
+    rows, curves = [], []
+    for name, kind, sigma, fraction in looks:
+        known = kind == "branching"
+        numbers = {
+            f"{quantity}{end}": value + shift if known else None
+            for quantity, value in (("tau_s", 1.5), ("tau_d", 2.0), ("gamma", 2.0), ("difference", 0.0), ("m", 0.99))
+            for end, shift in (("", 0.0), ("_low", -0.05), ("_high", 0.05))
+        }
+        rows.append(
+            {
+                "population": name,
+                "kind": kind,
+                "sigma": sigma,
+                "fraction": fraction,
+                "n_units": 1000 if known else None,
+                "duration": 400.0,
+                "bin": 0.004,
+                "window_low": 4,
+                "window_high": 64,
+                "n_events": 3000,
+                **numbers,
+                "naive_m": 0.99 * fraction if known else None,
+                "branching": "near 1" if known else "no memory",
+                "verdict": "mean_field_dp" if known else None,
+                "probability": 0.8 if known else None,
+                "controls": 2,
+                "controls_rejected": 2,
+                "grade": "undecided",
+                "statement": "undecided",
+                "reasons_for": "",
+                "reasons_against": "",
+                "reasons_open": "",
+                "reason": "" if known else "too few avalanches",
+            }
+        )
+        names = {"population": name, "kind": kind, "fraction": fraction}
+        for signal, steep in (("own", 2.0), ("each unit shifted in time", 3.0)):
+            curves += [
+                {**names, "curve": "durations", "signal": signal, "x": x, "value": 0.4 * x**-steep, "error": 0.02 * x**-steep}
+                for x in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+            ]  # fmt: skip
+        if known:
+            curves += [
+                {
+                    **names,
+                    "curve": curve,
+                    "signal": "own",
+                    "x": 0.004 * k,
+                    "value": 0.99**k * fraction**0.2,
+                    "error": None,
+                }
+                for curve in ("slopes", "fitted")
+                for k in range(1, 60)
+            ]
+    put("populations", rows)
+    put("population_curves", curves)
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return _tables(tmp_path_factory.mktemp("full"), _points(), scaling=True)
@@ -664,6 +742,61 @@ def test_mean_field_cut_passes_through_the_map(full: Tables) -> None:
     straight = diagram.assign(chi_rms=2 * diagram["sigma_w"] + diagram["sigma_b"])
     x, y = _mean_field_cut(straight, 0.2, (0.9, 1.7))
     np.testing.assert_allclose(y, 2 * x + 0.2, rtol=1e-12)
+
+
+def test_source_data_of_a_long_raster_are_light_and_true(tmp_path: Path) -> None:
+    points = [{**point, "depth": 2999} if point["grid"] == "strong_64" else point for point in _points()]
+    tables = _tables(tmp_path, points, scaling=True)
+    outputs = [tmp_path / f"figure.{kind}" for kind in ("csv", "pdf", "svg")]
+    draw_figure("figure-1-avalanches", tables, outputs)
+    assert max(output.stat().st_size for output in outputs) < 1_000_000
+    made = pd.read_csv(tmp_path / "figure.csv", dtype={"panel": str, "series": str})
+    pixels = made[made["series"] == "pixels"]
+    # A column is the mean over five layers, the last over four; centres of columns, and networks from 1.
+    assert len(pixels) == 600 * NETS
+    y = read_table(tables["activity"], SCHEMAS["activity"])["log_m"].to_numpy().reshape(NETS, 2999)
+    y = y - np.median(y[:, N - 1 :], axis=1, keepdims=True)
+    shown = pixels.pivot(index="y", columns="x", values="value")
+    np.testing.assert_array_equal(shown.columns, 3 + 5 * np.arange(600))
+    np.testing.assert_allclose(shown.to_numpy()[:, :-1], y[:, :2995].reshape(NETS, 599, 5).mean(axis=2), rtol=1e-3)
+    np.testing.assert_allclose(shown.to_numpy()[:, -1], y[:, 2995:].mean(axis=1), rtol=1e-3)
+    # The avalanches of the trajectory above it, by first and last layer; the censored one is none.
+    avalanches = made[made["series"] == "avalanche"]
+    assert avalanches[["x_low", "x_high"]].to_numpy().tolist() == [[40, 59], [100, 119]]
+
+
+def test_labels_of_logarithmic_axes() -> None:
+    with journal_style():
+        fig = new_figure(60)
+        for ends, labels in (
+            ((0.5, 2e3), ["10⁰", "10¹", "10²", "10³"]),
+            ((0.3, 30.0), ["10⁰", "10¹"]),
+            ((1.5, 40.0), ["2", "5", "10", "20"]),
+            ((8.0, 9.5), ["8", "8.4", "8.8", "9.2"]),
+            ((1e-12, 1.0), ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]),
+        ):
+            ax = fig.add_subplot()
+            ax.plot([1, 2], [1, 2])
+            log_axes(ax)
+            # Limits that are set afterwards count.
+            ax.set_ylim(*ends)
+            places = ax.yaxis.get_majorticklocs()
+            assert [ax.yaxis.get_major_formatter()(place) for place in places] == labels
+            assert (len(ax.yaxis.get_minorticklocs()) == 0) == (ends[1] > 1e5 * ends[0])
+
+
+def test_foot_breaks_between_words_and_never_in_a_formula() -> None:
+    with journal_style():
+        for width, room in ((ONE_COLUMN, 78), (TWO_COLUMNS, 160)):
+            fig = new_figure(40, width)
+            formula = r"$\sigma_w=\sigma_c(N)$"
+            caption(fig, " ".join(["word"] * 60 + [formula] * 12))
+            lines = fig.get_supxlabel().split("\n")
+            assert sum(line.count(formula) for line in lines) == 12
+            # A formula counts by what is seen, not by its source.
+            seen = [len(line.replace(formula, "sw=sc(N)")) for line in lines]
+            assert max(seen) <= room
+            assert min(seen[:-1]) > 0.85 * room
 
 
 def test_decades_are_plain_text() -> None:

@@ -35,6 +35,7 @@ ALLOWED = {
         "avalanches", "config", "families", "figures", "learning", "networks", "points", "reference", "rng", "scaling", "statistics", "tables", "tails", "theory",
     },
     "cli": {"stages"},
+    "__main__": {"cli"},
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from quasicrit.figures.data import Paths, read
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
+    PALE,
     caption,
     interval,
     journal_style,
@@ -68,19 +69,18 @@ def draw_architectures(tables: ArchitectureTables, outputs: Sequence[Path | str]
     main = fits[fits["primary"]]
     rows = _rows(main)
     with journal_style():
-        fig = new_figure(110 + 5.0 * max(len(rows), 6))
-        outer = fig.add_gridspec(3, 1, height_ratios=[1.0, max(0.13 * len(rows), 0.8), 0.9])
+        fig = new_figure(112 + 5.0 * max(len(rows), 6))
+        outer = fig.add_gridspec(4, 1, height_ratios=[1.0, 0.06, max(0.13 * len(rows), 0.8), 0.9])
         tops = _panels(fig, outer[0], 3)
         for panel, (ax, definition) in enumerate(zip(tops, _TITLES)):
             _durations(ax, main, shapes, definition)
             letter(ax, "abc"[panel], _TITLES[definition])
-        tops[0].set_ylabel("P(d)")
-        columns = _panels(fig, outer[1], 3)
+        _symbols(fig.add_subplot(outer[1]))
+        columns = _panels(fig, outer[2], 3)
         for panel, (ax, name) in enumerate(zip(columns, _AXES)):
             _exponents(ax, main, rows, name, labelled=panel == 0)
             letter(ax, "def"[panel])
-        _symbols(columns[2])
-        bottoms = _panels(fig, outer[2], 4)
+        bottoms = _panels(fig, outer[3], 4)
         trends = [name for name, group in main[main["size"] > 0].groupby("network", sort=False)]
         for panel, ax in enumerate(bottoms):
             quantity = ("d_c", "gamma")[panel % 2]
@@ -91,9 +91,9 @@ def draw_architectures(tables: ArchitectureTables, outputs: Sequence[Path | str]
         nets = int(main[main["signal"] == "own"]["n_nets"].max()) if len(main) else 0
         caption(
             fig,
-            f"Error bars: 95 % intervals over up to {nets} networks (Student); in a–c standard errors. Shaded: window of the fits, declared before the run. "
+            f"Error bars: 95 % intervals over up to {nets} networks (Student); a–c, one standard error over networks. Shaded: window of the fits, declared before the run. "
             "Grey in a–c, pale in g–j: exact processes at the same depth and window (solid: critical branching, dashed: random walk). Open symbols: before training, "
-            "filled: after; nulls are those of the last state, drawn where they lie on the axis. Dotted lines in d–f, h, j: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis.",
+            "filled: after; nulls are those of the last state, drawn where they lie on the axis. Dotted lines in d–f, h, j: Brownian excursion (blue), mean-field directed percolation (red). Arrows: beyond the axis. g, i: in A a layer is a generation.",
         )
         save(fig, outputs)
 
@@ -129,7 +129,7 @@ def _durations(ax: Axes, main: pd.DataFrame, shapes: pd.DataFrame, definition: s
                 line,
                 color=colour,
                 lw=0.8,
-                label=f"_{signal}" if definition == "A" else signal,
+                label=f"_{signal}",
             )
     for state, face in (("initial", "white"), ("trained", _DEFINITION[definition])):
         curve = own[(own["signal"] == "own") & (own["state"] == state)]
@@ -143,17 +143,17 @@ def _durations(ax: Axes, main: pd.DataFrame, shapes: pd.DataFrame, definition: s
                 markerfacecolor=face,
                 ms=2.6,
                 lw=0.6,
-                label=f"{'' if definition == 'A' else '_'}{first['member']}, {state}",
+                label=f"{first['member'].replace('_', ' ')}, {state}",
                 zorder=3,
             )
-    ax.axvspan(first["window_low"], first["window_high"], color="#EEEEEE", lw=0, zorder=0)
+    ax.axvspan(first["window_low"], first["window_high"], color=PALE, lw=0, zorder=0)
     log_axes(ax)
     positive = own[own["signal"] == "own"]["value"]
-    # Room for the legend below the curves.
-    ax.set_ylim(max(positive.min() / (1000 if definition == "B" else 5), 1e-7), 1.5)
-    ax.set_xlabel("d (generations)" if definition == "A" else "d (layers)")
-    if definition in ("A", "B"):
-        legend(ax, loc="lower left")
+    ax.set_ylim(max(positive.min() / 5, 1e-7), 1.5)
+    unit = "generation" if definition == "A" else "layer"
+    ax.set_xlabel(f"duration d ({unit}s)")
+    ax.set_ylabel(f"P(d) (per {unit})")
+    legend(ax, loc="lower left")
 
 
 def _exponents(ax: Axes, main: pd.DataFrame, rows: Sequence[tuple[str, str]], name: str, *, labelled: bool) -> None:
@@ -213,18 +213,29 @@ def _exponents(ax: Axes, main: pd.DataFrame, rows: Sequence[tuple[str, str]], na
     names = [f"{member.replace('_', ' ')}  {definition}" for definition, member in rows]
     ax.set_yticks(range(len(rows)), names if labelled else [""] * len(rows))
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", color="#EEEEEE", lw=0.5)
+    ax.grid(axis="y", color=PALE, lw=0.5)
     ax.set_axisbelow(True)
     ax.set_xlabel(label)
 
 
 def _symbols(ax: Axes) -> None:
-    """Legend of the marks of panels d to f."""
+    """Legend of nulls and exact processes: their lines in panels a to c, their marks in d to f."""
     handles: list[Any] = [
-        Line2D([], [], marker=mark, ls="", color=_SIGNALS[signal][0], ms=3.2, mew=0.7, label=signal)
+        Line2D(
+            [],
+            [],
+            marker=mark,
+            ls=_SIGNALS[signal][1],
+            color=_SIGNALS[signal][0],
+            lw=0.8,
+            ms=3.2,
+            mew=0.7,
+            label=signal,
+        )
         for signal, mark in _MARK.items()
     ]
-    ax.legend(handles=handles, loc="lower right")
+    ax.set_axis_off()
+    ax.legend(handles=handles, loc="center", ncols=len(handles), handlelength=2.5)
 
 
 def _trend(ax: Axes, main: pd.DataFrame, network: str | None, quantity: str) -> None:
@@ -255,8 +266,8 @@ def _trend(ax: Axes, main: pd.DataFrame, network: str | None, quantity: str) -> 
                     alpha=0.5,
                     label=f"_{signal}",
                 )
-    ax.set_xlabel(network.replace("_", " "))
-    ax.set_ylabel("d$_c$" if quantity == "d_c" else "γ")
+    ax.set_xlabel(f"number of {network.replace('_', ' ')}")
+    ax.set_ylabel("cut-off $d_c$ (layers)" if quantity == "d_c" else "γ")
     if quantity == "d_c":
         log_axes(ax)
     else:

@@ -25,11 +25,13 @@ from quasicrit.figures.data import (
     read,
     scaled,
 )
-from quasicrit.figures.source_data import GUIDE
+from quasicrit.figures.source_data import GUIDE, attach
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
+    INK,
     MARKERS,
+    PALE,
     caption,
     interval,
     journal_style,
@@ -49,6 +51,8 @@ __all__ = ["AvalancheTables", "draw_avalanches"]
 _WEAK = ("weak", "weak_64", "weak_128")
 _STRONG = ("strong_64", "strong_128")
 _RASTER_NETS = 16
+#: The raster is some 140 mm wide: more columns could not be told apart.
+_RASTER_COLUMNS = 600
 _DASHES = ("--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
 #: Exponents of Brownian excursions, and the two that the paper (arXiv:2509.22649) reports.
 _BROWNIAN = {"tau_d": 1.5, "tau_s": 4 / 3, "gamma": 1.5}
@@ -122,7 +126,7 @@ def draw_avalanches(tables: AvalancheTables, outputs: Sequence[Path | str]) -> N
     with journal_style():
         fig = new_figure(178)
         grid = fig.add_gridspec(3, 1, height_ratios=[1.0, 1.05, 1.05])
-        _raster(fig, grid[0].subgridspec(2, 1, height_ratios=[1, 1.15], hspace=0.0), run, tables)
+        counts = _raster(fig, grid[0].subgridspec(2, 1, height_ratios=[1, 1.15], hspace=0.0), run, tables)
         middle = grid[1].subgridspec(1, 3)
         _durations(fig.add_subplot(middle[0]), run)
         _sizes(fig.add_subplot(middle[1]), run)
@@ -130,12 +134,12 @@ def draw_avalanches(tables: AvalancheTables, outputs: Sequence[Path | str]) -> N
         lower = grid[2].subgridspec(1, 2, width_ratios=[1, 1.95])
         _shape(fig.add_subplot(lower[0]), run, tables.shapes)
         _summary(fig, lower[1].subgridspec(1, 3, wspace=0.02), run)
-        caption(fig, _counts(run))
+        caption(fig, _counts(run, counts))
         save(fig, outputs)
 
 
-def _counts(run: _Run) -> str:
-    parts = []
+def _counts(run: _Run, raster: str) -> str:
+    parts = [raster] if raster else []
     for series in run.series:
         if series.points:
             first = series.points[0]
@@ -143,6 +147,7 @@ def _counts(run: _Run) -> str:
                 f"{series.label}: {listed([p.nets for p in series.points])} nets of L = {first.depth} "
                 f"(N = {listed([p.width for p in series.points])})"
             )
+    parts += [f"{_shared_label(p)}: {p.nets} nets of L = {p.depth} (N = {p.width})" for p in _shared(run)]
     if run.controls:
         parts.append(f"controls: {run.controls[0].nets} signals of {run.controls[0].depth} steps")
     bars = (
@@ -152,7 +157,8 @@ def _counts(run: _Run) -> str:
     return bars + "; ".join(parts) + "." if parts else bars
 
 
-def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
+def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> str:
+    """Panel a; returns what the foot says of it."""
     top, below = fig.add_subplot(grid[0]), fig.add_subplot(grid[1])
     letter(top, "a", "avalanches: runs of layers above threshold")
     point = _first_point(run, tables.activity)
@@ -160,7 +166,7 @@ def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
     if point is None or not len(y):
         note(top, "no activity of protocol T at the critical point in this run")
         below.set_axis_off()
-        return
+        return ""
     # Protocol T: the threshold is the median over the layers from N on (column c holds layer c + 1).
     y = y - np.median(y[:, point.width - 1 :], axis=1, keepdims=True)
     layer = np.arange(1, y.shape[1] + 1)
@@ -173,9 +179,14 @@ def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
     long = events[events["duration"] >= 8]
     shown = int(np.bincount(long["net"]).argmax()) if len(long) else 0
     reach = float(np.quantile(np.abs(y[:, point.width :]), 0.995))
-    top.axvspan(1, point.width, color="#E6E6E6", lw=0)
-    top.plot(layer, y[shown], color="#404040", lw=0.45, rasterized=False, label="_one network")
+    top.axvspan(1, point.width, color=PALE, lw=0)
+    top.plot(layer, y[shown], color=INK, lw=0.45, rasterized=False, label="_one network")
     top.fill_between(layer, 0, y[shown], where=inside[shown], color=COLOURS["vermillion"], lw=0, alpha=0.85)
+    own = events[events["net"] == shown].sort_values("start")
+    first, last = own["start"], own["start"] + own["duration"] - 1
+    attach(
+        top, "avalanche", pd.DataFrame({"x": (first + last) / 2, "y": 0.0, "x_low": first, "x_high": last}, dtype=float)
+    )
     top.axhline(0, color="black", lw=0.5)
     top.set_ylabel(r"$\ln m_\ell-\theta$")
     top.set_xlim(1, layer[-1])
@@ -184,30 +195,39 @@ def _raster(fig: Figure, grid: Any, run: _Run, tables: AvalancheTables) -> None:
     top.tick_params(labelbottom=False)
     handles = [
         Line2D([], [], color=COLOURS["vermillion"], lw=4),
-        Line2D([], [], color="#E6E6E6", lw=4),
+        Line2D([], [], color=PALE, lw=4),
     ]
-    n_shown = int((events["net"] == shown).sum())
     made = legend(
-        top, handles, [f"avalanche ({n_shown} in this net)", f"burn-in, {point.width} layers"],
+        top, handles, [f"avalanche ({len(own)} in this net)", f"burn-in, {point.width} layers"],
         loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, handlelength=1.0,
     )  # fmt: skip
     if made:
         made.set_in_layout(False)
+    columns, held = _columns(y)
     image = below.imshow(
-        y, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, rasterized=True,
-        interpolation="antialiased", extent=(0.5, layer[-1] + 0.5, len(y) + 0.5, 0.5),
+        columns, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, rasterized=True,
+        interpolation="antialiased", extent=(0.5, held * columns.shape[1] + 0.5, len(y) + 0.5, 0.5),
     )  # fmt: skip
     below.plot([layer[-1]], [shown + 1], marker="<", ms=3.5, color=COLOURS["vermillion"], clip_on=False, label=GUIDE)
     below.set_xlim(top.get_xlim())
-    below.set_xlabel(
-        rf"layer $\ell$ (time); {point.activation}, N = {point.width}, "
-        rf"$\sigma_w=\sigma_c(N)={point.sigma_w:.4f}$, $\sigma_b={point.sigma_b:g}$"
-    )
+    below.set_xlabel(r"layer $\ell$ (time)")
     below.set_ylabel("network")
     below.set_yticks([1, len(y) // 2, len(y)])
     bar = fig.colorbar(image, ax=[top, below], pad=0.01, aspect=28, extend="both")
     bar.set_label(r"activity $\ln m_\ell-\theta$")
     bar.outline.set_linewidth(0.4)
+    mean = f", means of {held} layers in the raster" if held > 1 else ""
+    return (
+        f"a: T, {point.activation}, {len(y)} nets of N = {point.width}, "
+        rf"$\sigma_w=\sigma_c(N)={point.sigma_w:.4f}$, $\sigma_b={point.sigma_b:g}${mean}"
+    )
+
+
+def _columns(y: np.ndarray) -> tuple[np.ndarray, int]:
+    """Means over groups of layers, so few that each is a column of the raster that can be seen; layers in a group (the last may have less)."""
+    held = -(-y.shape[1] // _RASTER_COLUMNS)
+    starts = np.arange(0, y.shape[1], held)
+    return np.add.reduceat(y, starts, axis=1) / np.diff(np.append(starts, y.shape[1])), held
 
 
 def _first_point(run: _Run, activity: Paths) -> Any | None:
@@ -326,9 +346,9 @@ def _sizes(ax: Axes, run: _Run) -> None:
     _fits(ax, run, "tau_s", shift=True)
     log_axes(ax)
     ax.set_xlabel(r"avalanche size s / $\sigma_1$ (layers)")
-    ax.set_ylabel(r"$\sigma_1$ P(s)")
+    ax.set_ylabel(r"$\sigma_1$ P(s) (per layer)")
     points = sorted({(p.width, m) for s in run.series for p, m in zip(s.points, _markers(run, s.points))})
-    handles = [Line2D([], [], marker=marker, ls="", color="#404040") for _, marker in points]
+    handles = [Line2D([], [], marker=marker, ls="", color=INK) for _, marker in points]
     handles.append(Line2D([], [], color="black", lw=0.7))
     legend(ax, handles, [*(f"N = {width}" for width, _ in points), "fit, declared window"], loc="upper right")
 
@@ -424,14 +444,22 @@ def _strong(run: _Run) -> list[Any]:
     return [p for grid in _STRONG for p in pick(run.points, grid)]
 
 
+def _shared(run: _Run) -> list[Any]:
+    """Points whose nets see several inputs."""
+    return [p for p in pick(run.points, "shared_inputs") if p.init == "gaussian"]
+
+
+def _shared_label(point: Any) -> str:
+    return f"T, {point.inputs} inputs a net"
+
+
 def _summary(fig: Figure, grid: Any, run: _Run) -> None:
     axes = [fig.add_subplot(grid[i]) for i in range(3)]
     letter(axes[0], "f", "exponents")
     rows: list[tuple[str, Any, str, bool]] = []
     for series in run.series:
         rows += [(f"{series.label}, N = {p.width}", p, series.colour, series.filled) for p in series.points]
-    shared = [p for p in pick(run.points, "shared_inputs") if p.init == "gaussian"]
-    rows += [(f"T, {p.inputs} inputs a net, N = {p.width}", p, COLOURS["purple"], True) for p in shared]
+    rows += [(f"{_shared_label(p)}, N = {p.width}", p, COLOURS["purple"], True) for p in _shared(run)]
     rows += [(_control_label(p), p, GREY, True) for p in run.controls if p.architecture == "ar1"]
     rows = [row for row in rows if estimate(run.exponents, row[1], "tau_d") is not None]
     if not rows:
@@ -470,7 +498,7 @@ def _summary(fig: Figure, grid: Any, run: _Run) -> None:
         ax.set_yticks(range(len(rows)), [label for label, *_ in rows] if ax is axes[0] else [])
         ax.tick_params(axis="y", length=0, labelsize=6)
         ax.set_xlabel(symbol)
-        ax.grid(axis="y", color="#E6E6E6", lw=0.4)
+        ax.grid(axis="y", color=PALE, lw=0.4)
         ax.set_axisbelow(True)
     handles = [
         Line2D([], [], color="black", lw=0.7),

@@ -10,12 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch, Rectangle
 
 from quasicrit.figures.data import Paths, Rows, key, listed, plain, read
 from quasicrit.figures.source_data import GUIDE, attach
-from quasicrit.figures.style import COLOURS, GREY, caption, journal_style, legend, new_figure, note, save
+from quasicrit.figures.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    SHADES,
+    caption,
+    journal_style,
+    legend,
+    new_figure,
+    note,
+    save,
+)
 
 __all__ = ["ConfusionTables", "DefinitionTables", "class_bars", "draw_confusion", "draw_definitions", "point_name"]
 
@@ -24,24 +35,24 @@ _CLASSES: dict[str, tuple[str, str]] = {
     "brownian_excursion": ("Brownian excursion", COLOURS["blue"]),
     "gaussian_signal": ("Gaussian signal, H ≠ ½", COLOURS["sky"]),
     "mean_field_dp": ("mean-field DP", COLOURS["vermillion"]),
-    "abbm": ("ABBM, c > 0", "#F0A884"),
-    "dp_1d": ("DP 1 + 1", "#00563F"),
+    "abbm": ("ABBM, c > 0", SHADES["pale vermillion"]),
+    "dp_1d": ("DP 1 + 1", SHADES["dark green"]),
     "dp_2d": ("DP 2 + 1", COLOURS["green"]),
-    "dp_3d": ("DP 3 + 1", "#7FCEB9"),
-    "interface_1d": ("interface d = 1", "#7A4A66"),
+    "dp_3d": ("DP 3 + 1", SHADES["pale green"]),
+    "interface_1d": ("interface d = 1", SHADES["dark purple"]),
     "interface_2d": ("interface d = 2", COLOURS["purple"]),
-    "interface_3d": ("interface d = 3", "#E8C6DA"),
-    "none": ("none of these", "#D0D0D0"),
+    "interface_3d": ("interface d = 3", SHADES["pale purple"]),
+    "none": ("none of these", "#262626"),
 }
 _SIZES = {
-    "log_area": "Σ(y − θ) + .58 σ₁d",
-    "log_area_raw": "Σ(y − θ)",
-    "excess": "Σ(m/m_θ − 1)",
-    "activity": "Σ m/m_θ",
+    "log_area": r"$\Sigma(y-\theta)+0.58\,\sigma_1 d$",
+    "log_area_raw": r"$\Sigma(y-\theta)$",
+    "excess": r"$\Sigma(m/m_\theta-1)$",
+    "activity": r"$\Sigma\,m/m_\theta$",
 }
 _SURROGATES = {"phase_randomised": "random phases", "shuffled_increments": "shuffled steps"}
 #: Colours of classes that have none of their own.
-_SPARE = (COLOURS["orange"], COLOURS["black"], "#A6761D")
+_SPARE = (COLOURS["orange"], INK, GREY)
 
 
 def _classes(found: Iterable[Any]) -> dict[str, tuple[str, str]]:
@@ -85,10 +96,16 @@ def draw_confusion(tables: ConfusionTables, outputs: Sequence[Path | str]) -> No
             fig,
             f"Rows: reference processes of known class (upper part, in the order of the columns) and impostors (lower part), "
             f"{listed(sorted(counts))} realisations each, every one fitted on its declared window and classified like "
-            "data. Numbers: share of realisations in %, rounded. Framed: the right class; an impostor has none. Last column: "
+            "data. Numbers: share of realisations in %, rounded; a share p of n has a binomial standard error of "
+            f"$[p(1-p)/n]^{{1/2}}$, at most {_largest_error(counts)} %. Framed: the right class; an impostor has none. Last column: "
             "share that end without evidence of criticality, or as a Gaussian walk.",
         )
         save(fig, outputs)
+
+
+def _largest_error(counts: pd.Series) -> str:
+    """Standard error, in %, of a share of one half of the fewest realisations."""
+    return f"{50 / counts.min() ** 0.5:.0f}" if len(counts) else "50"
 
 
 def _confusion(ax: Axes, frame: pd.DataFrame) -> None:
@@ -122,7 +139,15 @@ def _confusion(ax: Axes, frame: pd.DataFrame) -> None:
     ax.axhline(split, color="black", lw=0.8)
     ax.set_yticks(range(len(rows)), [_process(name) for name in rows])
     labels = [short for short, _ in classes.values()]
-    ax.set_xticks([*range(len(order)), len(order) + 1], [*labels, "rejected, or a walk"], rotation=35, ha="right")
+    ax.set_xticks(
+        [*range(len(order)), len(order) + 1],
+        [*labels, "rejected, or a walk"],
+        rotation=35,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    ax.set_xlabel("class that is given")
+    ax.set_ylabel("process")
     ax.tick_params(length=0)
     for side in ax.spines.values():
         side.set_visible(False)
@@ -142,7 +167,7 @@ def _process(name: str) -> str:
     """The name of a process as people write it."""
     words = {
         "galton_watson": "branching, critical",
-        "subcritical": "branching, m = .9",
+        "subcritical": "branching, m = 0.9",
         "walk": "random walk",
         "iid": "independent noise",
         "shuffled": "walk, shuffled values",
@@ -186,11 +211,22 @@ def draw_definitions(tables: DefinitionTables, outputs: Sequence[Path | str]) ->
         caption(
             fig,
             "Each cell is a threshold (columns within a block: the protocol's own, shifted by so many standard deviations of each "
-            "trajectory) and a window (rows within a point, shortest to longest). Colour: most probable class, pale when its "
-            "probability is below .5; dot: the crackling relation holds within its tolerance; frame: the definition used "
+            f"trajectory) and a window (rows within a point, shortest to longest), {_counts(frame, points)}. Colour: most probable class; its "
+            "breadth: the probability, from exponents with their standard errors; dot: the crackling relation holds within its tolerance; frame: the definition used "
             "everywhere else, with whose size the classes of signals are calibrated. Last block: surrogates of the signal under that definition.",
         )
         save(fig, outputs)
+
+
+def _counts(frame: pd.DataFrame, points: pd.DataFrame) -> str:
+    """Nets of a point, and events of a cell."""
+    nets = sorted({int(n) for n in points["nets"]})
+    events = frame.loc[frame["reason"] == "", "n_events"]
+    parts = [f"{listed(nets)} nets a point"] if nets else []
+    if len(events):
+        few, many = f"{events.min():,}", f"{events.max():,}"
+        parts.append(f"{few} events" if few == many else f"{few} to {many} events")
+    return ", ".join(parts) or "no events"
 
 
 def _definitions(ax: Axes, frame: pd.DataFrame, points: pd.DataFrame) -> None:
@@ -246,15 +282,13 @@ def _cell(
     height: float,
     primary: bool,
 ) -> None:
-    colour: Any = "white"
     if not row.reason:
-        rgb = np.array(to_rgb(classes[row.verdict][1]))
-        colour = tuple(rgb if row.probability >= 0.5 else 1 - (1 - rgb) * 0.45)
-    ax.add_patch(Rectangle((left, top), width, height, facecolor=colour, edgecolor="white", lw=0.4))
-    if row.reason:
-        ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="#E4E4E4", lw=0.4))
+        colour = classes[row.verdict][1]
+        ax.add_patch(Rectangle((left, top), width * row.probability, height, facecolor=colour, lw=0))
+    ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=PALE, lw=0.4))
     if row.relation == "holds":
-        ax.plot(left + width / 2, top + height / 2, ".", color="black", ms=2.0, label=GUIDE)
+        # Seen on dark colours too.
+        ax.plot(left + width / 2, top + height / 2, "o", color="black", mfc="white", mew=0.5, ms=1.9, label=GUIDE)
     if primary:
         ax.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="black", lw=1.1, zorder=4))
 
@@ -289,7 +323,7 @@ def class_bars(ax: Axes, points: Sequence[Any], classes: Rows, verdicts: Rows) -
             ax.text(1.015, index, str(grade["grade"].iloc[0]), va="center", fontsize=5.5)
     ax.set_yticks(range(len(rows)), [point_name(point) for point, _ in rows], fontsize=6)
     ax.set_ylim(len(rows) - 0.4, -1.2)
-    ax.text(1.015, -0.95, "evidence", va="center", fontsize=5.5, color=GREY)
+    ax.text(1.015, -0.95, "evidence", va="center", fontsize=5.5, color=INK)
     ax.set_xlim(0, 1)
     ax.set_xlabel("probability of the class")
     ax.spines["left"].set_visible(False)

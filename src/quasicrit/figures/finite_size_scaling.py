@@ -29,6 +29,7 @@ from quasicrit.figures.style import (
     note,
     ordered,
     save,
+    signed,
 )
 
 __all__ = ["FiniteSizeTables", "draw_finite_size_scaling"]
@@ -127,7 +128,7 @@ def _counts(run: _Run) -> str:
             f"{run.survival['n_seeds'].min():,} elsewhere (inset: line, theory; dotted, its limit N → ∞)"
         )
     if len(run.classes):
-        parts.append("g: bars, protocols W, T and F at σ_c(N)")
+        parts.append("g: protocols W, T and F at $\\sigma_c(N)$, the nets of a and of figure 1")
     bars = "Error bars: a, b, d, one standard error over nets; c, e, 95 % bootstrap over nets; f, one binomial standard error."
     return f"{bars} {'; '.join(parts)}." if parts else bars
 
@@ -239,7 +240,7 @@ def _growth(ax: Axes, run: _Run) -> None:
                 ends = np.array([width[0] / 1.15, width[-1] * 1.15])
                 shade = colour if filled else GREY
                 ax.plot(ends, level * ends**fit.value, color=shade, lw=0.7, zorder=1, label=f"_fit: {label}")
-                label += f": {exponent} = {fit.value:.2f} ± {(fit.ci_high - fit.ci_low) / 2:.2f}"
+                label += f": {exponent} = {signed(fit.value)} ± {(fit.ci_high - fit.ci_low) / 2:.2f}"
             ax.errorbar(
                 width, value, bars, fmt=marker, color=colour if filled else GREY,
                 mfc=colour if filled else "white", ms=3.2, elinewidth=0.7, label=label,
@@ -266,17 +267,16 @@ def _by_depth(ax: Axes, run: _Run) -> None:
     row = scaled(run.scaling, "depth", "z_L")
     z = row.value if row else 1.0
     inset = ax.inset_axes((0.17, 0.12, 0.4, 0.33))
-    drawn = False
+    drawn: list[tuple[Any, Any]] = []
     for colour, marker, point in zip(ordered(len(points)), MARKERS, points):
         found = _distribution(run, point)
         if found is None:
             continue
+        drawn.append((found["x"] / point.depth**z, _lifted(found, "value")))
         ax.errorbar(
-            found["x"] / point.depth**z, _lifted(found, "value"), _lifted(found, "error"), fmt=marker,
-            color=colour, ms=2.4, elinewidth=0.5, label=f"L = {point.depth}",
+            *drawn[-1], _lifted(found, "error"), fmt=marker, color=colour, ms=2.4, elinewidth=0.5, label=f"L = {point.depth}",
         )  # fmt: skip
         inset.plot(found["x"], found["value"], color=colour, lw=0.7, label=f"_L = {point.depth}")
-        drawn = True
     if not drawn:
         inset.remove()
         note(ax, "no grid depths in this run")
@@ -288,7 +288,11 @@ def _by_depth(ax: Axes, run: _Run) -> None:
     ax.set_xlabel(rf"$d/L^{{z_L}}$,  $z_L={z:.2f}$" + ("" if row else " (not fitted)"))
     ax.set_ylabel(r"$(d+½)^{3/2}\,P(d)$")
     bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top * (top / bottom) ** 0.35)
+    top *= (top / bottom) ** 0.35
+    # The inset lies below the left part of the curves.
+    left, right = ax.get_xlim()
+    lowest = np.nanmin([y[x < left * (right / left) ** 0.6].min() for x, y in drawn])
+    ax.set_ylim(min(bottom, lowest**2 / top), top)
     legend(ax, loc="upper left", ncols=2)
 
 
@@ -337,21 +341,25 @@ def _controls(ax: Axes, run: _Run) -> None:
     ax.set_xticks(ticks, [str(d) for d in ticks])
     ax.set_xticks([], minor=True)
     heights = np.log([found["value"].iloc[-1] for _, found, _, _ in curves])
-    # About 14 lines of text fit into the panel's height.
-    placed = _spread(heights, np.log(top / bottom) / 14)
+    low, high = bottom, top
+    for _ in range(8):  # room for labels makes the axis longer, which takes room
+        # About 14 lines of text fit into the panel's height.
+        placed = _spread(heights, np.log(high / low) / 14)
+        low, high = min(bottom, float(np.exp(min(placed)))) / 1.3, max(top, float(np.exp(max(placed)))) * 1.2
     for (name, found, colour, _), height in zip(curves, placed):
         ends = (found["depth"].iloc[-1] * 1.06, found["value"].iloc[-1])
         at = (longest * (longest / shortest) ** 0.07, float(np.exp(height)))
         ax.plot([ends[0], at[0] / 1.03], [ends[1], at[1]], color=colour, lw=0.35, label=GUIDE)
         ax.text(*at, name, color=colour, fontsize=6, va="center")
-    ax.set_ylim(min(bottom, float(np.exp(min(placed)))) / 1.3, max(top, float(np.exp(max(placed)))) * 1.2)
+    ax.set_ylim(low, high)
     ax.set_xlabel("length looked at L (layers)")
     ax.set_ylabel("cut-off duration $d_c$ (layers)")
     known = [found for _, found, _, style in curves if style == "o-"]
     middle = np.array([shortest * 1.1, shortest * 4.4])
     level = top / 2.2
-    ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6, label=GUIDE)
-    ax.text(middle[-1] * 1.04, level, r"$\propto L$", fontsize=6, va="center") if known else None
+    if known and level * middle[0] / middle[-1] > low:
+        ax.plot(middle, level * middle / middle[-1], color="black", lw=0.6, label=GUIDE)
+        ax.text(middle[-1] * 1.04, level, r"$\propto L$", fontsize=6, va="center")
 
 
 def _spread(values: np.ndarray, gap: float) -> np.ndarray:
@@ -391,8 +399,8 @@ def _survival(ax: Axes, run: _Run) -> None:
                 mfc="none" if depth == depths[0] else colour, label=f"N = {width}, L = {depth}",
             )  # fmt: skip
     log_axes(ax, "y")
-    ax.set_xlabel(r"$x=\ln(\sigma_w^2/\sigma_c^2)\,\sqrt{NL/2}$")
-    ax.set_ylabel(r"$\sqrt{L}\,P(N,L)$")
+    ax.set_xlabel(r"$x=\ln(\sigma_w^2/\sigma_c^2)\,(NL/2)^{1/2}$")
+    ax.set_ylabel(r"$L^{1/2}\,P(N,L)$")
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top * (top / bottom) ** 0.3)
     legend(ax, loc="upper left", ncols=2, fontsize=5.5)

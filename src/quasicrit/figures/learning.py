@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 
 from quasicrit.figures.data import Paths, read
@@ -17,6 +18,9 @@ from quasicrit.figures.style import (
     COLOURS,
     GREY,
     MARKERS,
+    ONE_COLUMN,
+    PALE,
+    TWO_COLUMNS,
     caption,
     journal_style,
     legend,
@@ -61,6 +65,8 @@ _LINES = {
     "edge_of_chaos": ("edge of chaos", "white", "--"),
     "j0": ("J$_0$(L)", COLOURS["sky"], ":"),
 }
+#: Keeps a line apart from any colour of the map below it.
+_STROKE = [patheffects.Stroke(linewidth=2.0, foreground="black"), patheffects.Normal()]
 _RUN_COLOURS = (COLOURS["blue"], COLOURS["vermillion"], COLOURS["green"], COLOURS["purple"], COLOURS["orange"])
 
 
@@ -100,7 +106,7 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
     smallest = learned["width"].min()
     first = learned[(learned["task"] == task) & (learned["width"] == smallest)]
     runs = list(first.groupby(["depth", "optimiser", "steps"], sort=True))
-    shown = [runs[0], runs[min(1, len(runs) - 1)]]
+    shown = runs[:2]
     with journal_style():
         fig = new_figure(150)
         outer = fig.add_gridspec(2, 1, height_ratios=[1.0, 1.4])
@@ -110,27 +116,35 @@ def draw_learning(tables: LearningTables, outputs: Sequence[Path | str]) -> None
             mesh = _map(ax, rows, lines, int(key[0]))
             letter(ax, "ab"[panel], f"{_name(task)}, L = {key[0]}, {_optimiser(key[1])}")
             if panel == 0:
-                ax.set_ylabel("$\\sigma_b$")
-                legend(ax, loc="upper right", facecolor="#555555", frameon=True, labelcolor="white", framealpha=0.7)
-            if panel == 1:
-                fig.colorbar(mesh, ax=ax, label="test accuracy", pad=0.02)
-        key, rows = shown[1]
+                made = legend(
+                    ax, loc="upper right", facecolor="black", frameon=True, labelcolor="white", framealpha=0.55
+                )
+                if made:
+                    made.get_frame().set_linewidth(0)
+            if panel == len(shown) - 1:
+                bar = fig.colorbar(mesh, ax=ax, label="test accuracy", pad=0.02)
+                bar.outline.set_linewidth(0.4)
+        if len(shown) == 1:
+            letter(tops[1], "b")
+            note(tops[1], "no second depth or optimiser in this run")
+        key, rows = shown[-1]
         _failure(tops[2], rows, predictors, key)
         letter(tops[2], "c", f"{_name(task)}, L = {key[0]}, by σ$_b$")
         bottom = [fig.add_subplot(lower[index]) for index in range(2)]
         regimes = list(ranking[ranking["width"] == smallest].groupby(["task", "depth", "optimiser"], sort=True))
         regimes = [(k, r) for k, r in regimes if k[1] > 0]
         split = learned["sigma_b"]
+        labelled = True
         for panel, (ax, kind) in enumerate(zip(bottom, ("weak", "strong"))):
-            _ranking(ax, regimes, kind, labelled=panel == 0)
+            labelled = not _ranking(ax, regimes, kind, labelled=labelled) and labelled
             letter(ax, "de"[panel], f"{kind} biases")
-        legend(bottom[0], loc="upper left")
+        legend(next((ax for ax in bottom if ax.axison), bottom[0]), loc="upper left")
         seeds = ", ".join(f"{r['seed'].nunique()} (L = {k[0]})" for k, r in shown)
         caption(
             fig,
-            f"N = {smallest}; networks a point: {seeds}. c: bars are standard errors over networks. d, e: Spearman's rho with accuracy at the run's learning rate "
-            "(at the best of several at each point), chance-level accuracies tied; bars are 95 % intervals, points and seeds resampled. "
-            f"{split.nunique()} values of σ$_b$; weak: up to the declared split.",
+            f"N = {smallest}; networks a point: {seeds}. Error bars: c, one standard error over networks; d, e, 95 % bootstrap over points and seeds. "
+            "d, e: accuracy at the run's learning rate (at the best of several at each point), chance-level accuracies tied; "
+            f"{split.nunique()} values of $\\sigma_b$, weak up to the declared split.",
         )
         save(fig, outputs)
 
@@ -159,11 +173,12 @@ def _map(ax: Axes, rows: pd.DataFrame, lines: pd.DataFrame, depth: int) -> Any:
         own = lines[(lines["line"] == name) & (lines["depth"] == (0 if name == "edge_of_chaos" else depth))]
         own = own[(own["sigma_w"] >= w[0]) & (own["sigma_w"] <= w[-1])].sort_values("sigma_b")
         x, y = np.interp(own["sigma_w"], w, np.arange(len(w))), np.interp(own["sigma_b"], b, np.arange(len(b)))
-        ax.plot(x, y, style, color=colour, label=label, lw=1.2)
+        ax.plot(x, y, style, color=colour, label=label, lw=1.2, path_effects=_STROKE)
     every = math.ceil(len(w) / 6)  # labels have room for six
     ax.set_xticks(np.arange(len(w))[::every], [f"{v:g}" for v in w[::every]])
     ax.set_yticks(np.arange(len(b)), [f"{v:g}" for v in b])
-    ax.set_xlabel("$\\sigma_w$")
+    ax.set_xlabel("weight scale $\\sigma_w$ (not to scale)")
+    ax.set_ylabel("bias scale $\\sigma_b$ (not to scale)")
     return mesh
 
 
@@ -191,13 +206,19 @@ def _failure(ax: Axes, rows: pd.DataFrame, predictors: pd.DataFrame, key: Any) -
     legend(ax, loc="lower right")
 
 
-def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *, labelled: bool) -> None:
+def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *, labelled: bool) -> bool:
+    """Rank correlations of one range of biases; whether there are any."""
     found = {name for _, r in regimes for name in r["predictor"]}
     names = [*(name for name in _LABELS if name in found), *sorted(found - set(_LABELS))]
     places = {name: -index for index, name in enumerate(names)}
     count = len(regimes)
-    for index, (key, rows) in enumerate(regimes):
-        own = rows[(rows["biases"] == kind) & (rows["outcome"] == "accuracy")]
+    ranked = [(key, rows[(rows["biases"] == kind) & (rows["outcome"] == "accuracy")]) for key, rows in regimes]
+    if not any(own["spearman"].notna().any() for _, own in ranked):
+        note(ax, f"no rank correlations for {kind} biases in this run")
+        return False
+    for index, (key, own) in enumerate(ranked):
+        if own.empty:
+            continue
         rate = "best" if (own["learning_rate"] == "best").any() else own["learning_rate"].iloc[0]
         own = own[(own["learning_rate"] == rate) & own["spearman"].notna()]
         y = np.array([places[name] for name in own["predictor"]]) + 0.3 * (0.5 - (index + 0.5) / count) * 2
@@ -213,15 +234,14 @@ def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *
             label=f"{_name(key[0])}, L = {key[1]}, {_optimiser(key[2])}",
         )
     for place in list(places.values())[1::2]:
-        ax.axhspan(place - 0.5, place + 0.5, color="#F2F2F2", lw=0, zorder=-5)
+        ax.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.6, lw=0, zorder=-5)
     ax.axvline(0.0, color=GREY, lw=0.6, zorder=-1)
     ax.set_xlim(-1.02, 1.02)
     ax.set_ylim(-len(names) + 0.5, 0.5)
     ax.set_yticks(list(places.values()), [_LABELS.get(name, name) for name in names] if labelled else [])
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("Spearman's $\\rho$ with test accuracy")
-    if not names:
-        note(ax, "no ranks in this run")
+    return True
 
 
 def draw_initialisations(tables: AdviceTables, outputs: Sequence[Path | str]) -> None:
@@ -232,7 +252,7 @@ def draw_initialisations(tables: AdviceTables, outputs: Sequence[Path | str]) ->
     places = {name: -index for index, name in enumerate(names)}
     depths = sorted(advice["depth"].unique())
     with journal_style():
-        fig = new_figure(70)
+        fig = new_figure(70, ONE_COLUMN if len(tasks) == 1 else TWO_COLUMNS)
         axes = fig.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
         for panel, (ax, task) in enumerate(zip(axes, tasks)):
             for index, (depth, colour) in enumerate(zip(depths, ordered(len(depths)))):
@@ -254,18 +274,23 @@ def draw_initialisations(tables: AdviceTables, outputs: Sequence[Path | str]) ->
                 if len(best):
                     ax.axvline(float(best.iloc[0]), color=colour, lw=0.6, ls=":", zorder=-2)
             for place in list(places.values())[1::2]:
-                ax.axhspan(place - 0.5, place + 0.5, color="#F2F2F2", lw=0, zorder=-5)
-            ax.set_yticks(list(places.values()), names)
+                ax.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.6, lw=0, zorder=-5)
+            ax.set_yticks(list(places.values()), [name.replace("gaussian", "Gaussian") for name in names])
             ax.set_ylim(-len(names) + 0.5, 0.5)
+            # Student's interval over few networks may reach beyond what an accuracy can be.
+            ax.set_xlim(max(0.0, ax.get_xlim()[0]), min(1.0, ax.get_xlim()[1]))
             ax.tick_params(axis="y", length=0)
             ax.set_xlabel("test accuracy")
-            letter(ax, "abcdef"[panel], _name(task))
+            if len(tasks) > 1:
+                letter(ax, "abcdef"[panel], _name(task))
+            else:
+                ax.set_title(_name(task), loc="left")
         legend(axes[0], loc="lower left")
         seeds = int(advice["seeds"].iloc[0])
         caption(
             fig,
-            f"Each initialisation at the learning rate that is best for it on a fifth of the training samples; then {seeds} fresh networks. Bars: 95 %, over "
-            "networks and test samples. Open: the paired difference to the advised orthogonal one (dotted) excludes 0.",
+            f"Each initialisation at the learning rate that is best for it on a fifth of the training samples; then {seeds} fresh networks, N = {advice['width'].iloc[0]}. "
+            "Error bars: 95 % intervals over networks and test samples. Open: the paired difference to the advised orthogonal one (dotted) excludes 0.",
         )
         save(fig, outputs)
 
@@ -298,7 +323,7 @@ def draw_along_training(tables: FollowedTables, outputs: Sequence[Path | str]) -
                     made["sem"].fillna(0.0),
                     fmt=f"{marker}-",
                     color=colour,
-                    label=f"{start:g}",
+                    label=f"$\\sigma_w$ = {start:g}",
                 )
             if quantity == "log_jacobian per layer":
                 ax.axhline(0.0, color=GREY, lw=0.6, zorder=-1)
@@ -306,11 +331,12 @@ def draw_along_training(tables: FollowedTables, outputs: Sequence[Path | str]) -
             ax.set_xlabel("optimiser steps")
             ax.set_ylabel(label)
             letter(ax, "abcdef"[panel])
-        legend(axes[1], title="$\\sigma_w$ at the start", title_fontsize=6, loc=(0.03, 0.66), ncols=3)
+        handles, labels = axes[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         row = followed.iloc[0]
         nets = followed.groupby("sigma_w")["net"].nunique().max()
         caption(
             fig,
-            f"{_name(row.task)}, N = {row.width}, L = {row.depth}, σ$_b$ = {row.sigma_b:g}, {nets} networks a point; bars are standard errors. c: 0 is the edge of chaos, measured.",
+            f"{_name(row.task)}, N = {row.width}, L = {row.depth}, $\\sigma_b$ = {row.sigma_b:g}, {nets} networks a point. Colours: $\\sigma_w$ at the start. Error bars: one standard error over networks. c: 0 is the edge of chaos, measured.",
         )
         save(fig, outputs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import patheffects, ticker
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ from quasicrit.figures.source_data import GUIDE
 from quasicrit.figures.style import (
     COLOURS,
     GREY,
+    INK,
     MARKERS,
     caption,
     interval,
@@ -27,6 +28,7 @@ from quasicrit.figures.style import (
     legend,
     letter,
     log_axes,
+    log_ticks,
     new_figure,
     note,
     ordered,
@@ -286,11 +288,9 @@ def _plane(fig: Figure, ax: Axes, run: _Run) -> str:
     image = ax.imshow(table, origin="lower", aspect="auto", cmap="cividis", norm=norm, rasterized=True)
     for (i, j), value in np.ndenumerate(table):
         if np.isfinite(value):
-            dark = norm(value) < 0.55
             text = f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-            ink, halo = ("white", "black") if dark else ("black", "white")
-            halos = [patheffects.withStroke(linewidth=0.8, foreground=halo)]
-            ax.text(j, i, text, ha="center", va="center", fontsize=5.5, color=ink, path_effects=halos, zorder=6)
+            ink = "white" if norm(value) < 0.45 else "black"
+            ax.text(j, i, text, ha="center", va="center", fontsize=5.5, color=ink, zorder=6)
     for name in ("ridge_rms", "edge_of_chaos"):
         line = _stationary(run, name)
         if len(line) and len(at_w) > 1 and len(at_b) > 1:
@@ -303,13 +303,12 @@ def _plane(fig: Figure, ax: Axes, run: _Run) -> str:
     ax.set_xticks(range(len(at_w)), [f"{w:g}" for w in at_w], rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(at_b)), [f"{b:g}" for b in at_b])
     ax.tick_params(length=0)
-    ax.set_xlabel(r"$\sigma_w$ (not to scale)")
-    ax.set_ylabel(r"$\sigma_b$ (not to scale)")
+    ax.set_xlabel(r"weight scale $\sigma_w$ (not to scale)")
+    ax.set_ylabel(r"bias scale $\sigma_b$ (not to scale)")
     bar = fig.colorbar(image, ax=ax, pad=0.02, aspect=22)
     bar.set_label("$d_c$ (layers)")
     bar.outline.set_linewidth(0.4)
-    bar.ax.yaxis.set_minor_formatter(ticker.NullFormatter())
-    bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    log_ticks(bar.ax.yaxis)
     errors = [row.error / row.value for row in (_cutoff(run, p) for p in points) if row is not None]
     return (
         f"c: N = {width}, L = {depth}, {points[0].nets} nets a point, median relative standard error "
@@ -374,9 +373,9 @@ def _field(ax: Axes, run: _Run) -> str:
     if row is not None and (not main or still[0].width in main):
         ax.axhspan(row.ci_low, row.ci_high, color=GREY, alpha=0.4, lw=0)
         ax.axhline(row.value, color=GREY, lw=0.6)
-        at = (0.99, row.value * 1.06)
+        at = (0.99, row.ci_high * 1.03)
         text = rf"$\sigma_b=0$, $\sigma_w=\sigma_c(N)$, N = {still[0].width}"
-        ax.text(*at, text, transform=ax.get_yaxis_transform(), fontsize=5.5, color=GREY, ha="right", va="bottom")
+        ax.text(*at, text, transform=ax.get_yaxis_transform(), fontsize=5.5, color=INK, ha="right", va="bottom")
     log_axes(ax)
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top * 12)

@@ -71,7 +71,7 @@ def attach(ax: Axes, series: str, frame: pd.DataFrame) -> None:
 
 
 def write_source_data(fig: Figure, path: Path | str) -> None:
-    """Write ``source_data`` as CSV, seven digits a number."""
+    """Write ``source_data`` as CSV, seven digits a number (four of a pixel's value)."""
     source_data(fig).to_csv(path, index=False, float_format="%.7g")
 
 
@@ -193,5 +193,7 @@ def _centres(start: float, end: float, count: int) -> np.ndarray:
 
 
 def _pixels(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    """Pixels by their centres, values to four digits: a colour map has no more than 256 steps."""
     across, up = np.meshgrid(x, y)
-    return _numbers(x=across.ravel(), y=up.ravel(), value=values.ravel())
+    seen = [float(f"{value:.4g}") for value in values.ravel()]
+    return _numbers(x=across.ravel(), y=up.ravel(), value=seen)

@@ -13,6 +13,8 @@ from quasicrit.figures.style import (
     COLOURS,
     GREY,
     MARKERS,
+    PALE,
+    caption,
     journal_style,
     legend,
     letter,
@@ -24,6 +26,7 @@ from quasicrit.figures.style import (
 
 __all__ = ["SpikePicture", "draw_spikes"]
 
+_SYMBOL = {"tau_s": "$\\tau_s$", "tau_d": "$\\tau_d$", "gamma": "$\\gamma$"}
 #: Bins of a distribution in a decade.
 _PER_DECADE = 6
 
@@ -59,17 +62,22 @@ def draw_spikes(path: Path | str, picture: SpikePicture) -> None:
         figure = new_figure(110.0)
         (sizes, durations), (slopes, exponents) = figure.subplots(2, 2)
         letter(sizes, "a", "sizes of avalanches")
-        _distributions(sizes, picture.sizes, "size, spikes or activity", picture.bin)
+        _distributions(sizes, picture.sizes, ("size (spikes or activity)", "density"), picture.bin)
         letter(durations, "b", "durations; controls in grey")
         for dashes, (name, values) in zip(("--", ":"), picture.controls.items()):
             if len(values):
                 x, density = _density(values)
                 durations.plot(x, density, color=GREY, linestyle=dashes, label=name, zorder=1)
-        _distributions(durations, picture.durations, "duration, bins", picture.bin)
+        _distributions(durations, picture.durations, ("duration (bins)", "density (per bin)"), picture.bin)
         if picture.window is not None:
-            durations.axvspan(*picture.window, color="#F0F0F0", zorder=0)
+            durations.axvspan(*picture.window, color=PALE, lw=0, zorder=0)
         _slopes(slopes, picture)
         _exponents(exponents, picture)
+        counts = ", ".join(f"{len(own):,} (bins of {1e3 * width:.3g} ms)" for width, own in picture.durations.items())
+        caption(
+            figure,
+            f"Complete avalanches: {counts}. Error bars: d, 95 % intervals. Shaded: the window of the fits; black, and dotted in d, the bin that was judged.",
+        )
         save(figure, [path])
 
 
@@ -86,7 +94,7 @@ def _density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centre[seen], (counts / np.diff(edges) / len(values))[seen]
 
 
-def _distributions(ax: Axes, values: Mapping[float, np.ndarray], label: str, chosen: float) -> None:
+def _distributions(ax: Axes, values: Mapping[float, np.ndarray], labels: tuple[str, str], chosen: float) -> None:
     for (width, own), colour, marker in zip(values.items(), list(COLOURS.values())[1:], MARKERS):
         if len(own):
             x, density = _density(own)
@@ -104,8 +112,8 @@ def _distributions(ax: Axes, values: Mapping[float, np.ndarray], label: str, cho
         note(ax, "no avalanche is complete")
         return
     log_axes(ax)
-    ax.set_xlabel(label)
-    ax.set_ylabel("density")
+    ax.set_xlabel(labels[0])
+    ax.set_ylabel(labels[1])
     legend(ax, loc="lower left")
 
 
@@ -115,9 +123,9 @@ def _slopes(ax: Axes, picture: SpikePicture) -> None:
         note(ax, picture.sentence)
         return
     ax.plot(1e3 * picture.lags, picture.slopes, "o", color=COLOURS["black"], markerfacecolor="white", label="measured")
-    ax.plot(1e3 * picture.lags, picture.fitted, color=COLOURS["vermillion"], label="b m^k")
+    ax.plot(1e3 * picture.lags, picture.fitted, color=COLOURS["vermillion"], label="$b\\,m^k$")
     ax.axhline(0.0, color=GREY, linewidth=0.6)
-    ax.set_xlabel("lag, ms")
+    ax.set_xlabel("lag (ms)")
     ax.set_ylabel("slope")
     legend(ax)
 
@@ -137,7 +145,7 @@ def _exponents(ax: Axes, picture: SpikePicture) -> None:
             fmt=f"{marker}-",
             color=COLOURS[colour],
             markerfacecolor="white",
-            label=name,
+            label=_SYMBOL.get(name, name),
         )
     if not drawn:
         note(ax, "no width of the bin allows exponents")
@@ -147,6 +155,7 @@ def _exponents(ax: Axes, picture: SpikePicture) -> None:
     widths = sorted({float(width) for rows in picture.exponents.values() for width in rows[:, 0]})
     ax.set_xticks([1e3 * width for width in widths], [f"{1e3 * width:.3g}" for width in widths])
     ax.minorticks_off()
-    ax.set_xlabel("bin, ms")
+    ax.set_xlabel("bin (ms)")
     ax.set_ylabel("exponent")
-    legend(ax)
+    # In the room above the panel, beside its title.
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=3)

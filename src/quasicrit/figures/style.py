@@ -1,8 +1,9 @@
-"""One look for every figure: sizes, fonts, colours that all readers can tell apart, files of stable bytes."""
+"""One look for every figure: widths, sizes, fonts, colours that all readers can tell apart, files of stable bytes."""
 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -25,14 +27,22 @@ from quasicrit.tables import atomic_path
 
 __all__ = [
     "COLOURS",
+    "FONT_SIZES",
     "GREY",
+    "INK",
+    "MAPS",
     "MARKERS",
+    "ONE_COLUMN",
+    "PALE",
+    "SHADES",
+    "TWO_COLUMNS",
     "caption",
     "interval",
     "journal_style",
     "legend",
     "letter",
     "log_axes",
+    "log_ticks",
     "new_figure",
     "note",
     "ordered",
@@ -50,9 +60,23 @@ COLOURS = {
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
 }
-GREY = "#8C8C8C"
+#: For members of one family: these colours mixed with black or white.
+SHADES = {
+    "dark green": "#00563F",
+    "pale green": "#80CFB9",
+    "pale vermillion": "#EAAF80",
+    "dark purple": "#7A4A66",
+    "pale purple": "#F0D7E4",
+}
+#: Of controls; of text that is not black; of bands behind the data.
+GREY, INK, PALE = "#6E6E6E", "#404040", "#E6E6E6"
+#: Colour maps for values and for ordered sets: even steps look even, and grow lighter or darker all along (RdBu_r and vlag: from the middle).
+MAPS = ("viridis", "cividis", "plasma", "Blues", "RdBu_r", "vlag")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_WIDTH_MM = 180.0
+#: Width of a figure in inches: 88 and 180 mm, one and two columns of a journal's page.
+ONE_COLUMN, TWO_COLUMNS = 88 / 25.4, 180 / 25.4
+#: Smallest and largest text, in points; indices are seven tenths of what they stand at.
+FONT_SIZES = (5.0, 9.0)
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _RC: Any = {
@@ -105,9 +129,9 @@ def journal_style() -> Any:
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **_RC})
 
 
-def new_figure(height_mm: float) -> Figure:
-    """A double-column figure (180 mm wide) whose panels are placed so that nothing is clipped."""
-    return Figure(figsize=(_WIDTH_MM / 25.4, height_mm / 25.4), layout="constrained")
+def new_figure(height_mm: float, width: float = TWO_COLUMNS) -> Figure:
+    """A figure of ``width`` inches whose panels are placed so that nothing is clipped."""
+    return Figure(figsize=(width, height_mm / 25.4), layout="constrained")
 
 
 def letter(ax: Axes, text: str, title: str = "") -> None:
@@ -135,10 +159,22 @@ def note(ax: Axes, text: str) -> None:
 
 def caption(fig: Figure, text: str) -> None:
     """Lines at the foot: numbers of networks and what the error bars are."""
+    formulas: list[str] = []
+
+    def hold(found: re.Match[str]) -> str:
+        """As many characters of a private kind as the formula will take, so that it is neither broken nor counted by its source."""
+        formulas.append(found[0])
+        seen = re.sub(r"[${}_^]", "", re.sub(r"\\[A-Za-z]+", "x", found[0]))
+        return chr(0xE000 + len(formulas) - 1) * max(len(seen), 1)
+
+    held = re.sub(r"\$[^$]+\$", hold, text)
     # Neither a value nor a unit is parted from what it belongs to.
-    text = text.replace(" = ", "\xa0=\xa0").replace(" %", "\xa0%").replace(" → ", "\xa0→\xa0")
-    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, 148)]
-    fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6, color="#404040")
+    held = held.replace(" = ", "\xa0=\xa0").replace(" %", "\xa0%").replace(" → ", "\xa0→\xa0")
+    # As many characters of 6 points as the width has room for.
+    room = round(160 * fig.get_figwidth() / TWO_COLUMNS)
+    shown = "\n".join(line for part in held.split("\n") for line in textwrap.wrap(part, room))
+    shown = re.sub("([\ue000-\uf8ff])\\1*", lambda found: formulas[ord(found[1]) - 0xE000], shown)
+    fig.supxlabel(shown, x=0.01, ha="left", fontsize=6, color=INK)
 
 
 def legend(ax: Axes, *args: Any, **options: Any) -> Legend | None:
@@ -148,16 +184,66 @@ def legend(ax: Axes, *args: Any, **options: Any) -> Legend | None:
 
 
 def log_axes(ax: Axes, which: str = "xy") -> None:
-    """Logarithmic axes of what is drawn already: labelled decades; minor ticks if these are few."""
+    """Logarithmic axes: labelled decades, and minor ticks if these are few; 1, 2, 5 where there is but one decade."""
     for name in which:
-        axis = ax.xaxis if name == "x" else ax.yaxis
         (ax.set_xscale if name == "x" else ax.set_yscale)("log")
-        axis.set_major_locator(ticker.LogLocator(numticks=7))
-        axis.set_major_formatter(ticker.FuncFormatter(_decade))
-        axis.set_minor_formatter(ticker.NullFormatter())
-        low, high = axis.get_view_interval()
-        if high > 10**4.5 * low:
-            axis.set_minor_locator(ticker.NullLocator())
+        log_ticks(ax.xaxis if name == "x" else ax.yaxis)
+
+
+def log_ticks(axis: Axis) -> None:
+    """The ticks of ``log_axes`` for one axis, of a colour bar too."""
+    axis.set_major_locator(_LogTicks())
+    axis.set_major_formatter(_LogLabels())
+    axis.set_minor_locator(_LogTicks(minor=True))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Decades in [low, high]; where these are fewer than two, 1, 2, 5 of each decade, or a few even steps."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = max(1, -(-(last - first) // 7))  # labels have room for seven or so
+    decades = range(first, last + 1)
+    inside: list[float] = []
+    for places in (
+        [10.0**power for power in decades if power % step == 0],
+        [float(f"{digit}e{power}") for power in decades for digit in (1, 2, 5)],
+        list(ticker.MaxNLocator(4).tick_values(low, high)),
+    ):
+        inside = [place for place in places if low * (1 - 1e-9) <= place <= high * (1 + 1e-9)]
+        if len(inside) > 1:
+            break
+    return inside
+
+
+def _shown(axis: Any) -> tuple[float, float]:
+    """What an axis shows, lower end first."""
+    low, high = sorted(axis.get_view_interval())
+    return float(low), float(high)
+
+
+class _LogTicks(ticker.Locator):
+    """Ticks for what the axis shows when it is drawn."""
+
+    def __init__(self, minor: bool = False) -> None:
+        self._minor = minor
+
+    def __call__(self) -> Sequence[float]:
+        return self.tick_values(*_shown(self.axis))
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        low, high = sorted((vmin, vmax))
+        if not self._minor:
+            return _log_ticks(low, high)
+        many = high > 10**4.5 * low
+        return [] if many else list(ticker.LogLocator(subs=range(2, 10)).tick_values(low, high))
+
+
+class _LogLabels(ticker.Formatter):
+    """Powers of ten where all labels are decades, plain numbers where they are not."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        powers = np.log10(_log_ticks(*_shown(self.axis)))
+        return _decade(x, pos) if np.allclose(powers, np.round(powers)) else f"{x:g}"
 
 
 def _decade(value: float, _: int | None) -> str:
@@ -167,7 +253,8 @@ def _decade(value: float, _: int | None) -> str:
 
 def signed(value: float) -> str:
     """Two decimals with a true minus sign."""
-    return f"{value:.2f}".replace("-", "−")
+    # No sign of a zero.
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def ordered(count: int, cmap: str = "viridis") -> list[Any]:

@@ -12,7 +12,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from quasicrit.figures.style import COLOURS, GREY, journal_style, letter, log_axes, new_figure, save
+from quasicrit.figures.style import COLOURS, GREY, PALE, caption, journal_style, letter, log_axes, new_figure, save
 
 __all__ = ["TailPicture", "draw_tail"]
 
@@ -55,7 +55,7 @@ class TailPicture:
 def draw_tail(path: Path | str, picture: TailPicture) -> None:
     """Write the picture to ``path`` (pdf, png or svg by its suffix), complete or not at all.
 
-    (a) The density with one standard error, grey outside the fitted window, and the laws on it. (b) The
+    (a) The density with one standard error, open outside the fitted window, and the laws on it. (b) The
     exponent of the window from xmin to xmax: a power law has a plateau that holds the chosen window, marked
     by a cross.
     """
@@ -64,13 +64,21 @@ def draw_tail(path: Path | str, picture: TailPicture) -> None:
         left, right = figure.subplots(1, 2)
         _densities(left, picture)
         _stability(right, picture)
+        caption(
+            figure,
+            "Error bars: one standard error over clusters, or over events where these are none; in brackets, the 95 % interval of the exponent. "
+            "Open: outside the fitted window (cross in b).",
+        )
         save(figure, [path])
 
 
 def _densities(ax: Axes, picture: TailPicture) -> None:
     letter(ax, "a", picture.title)
     filled = picture.density > 0
-    for chosen, colour in ((filled & ~picture.inside, GREY), (filled & picture.inside, COLOURS["black"])):
+    for chosen, colour, face in (
+        (filled & ~picture.inside, GREY, "white"),
+        (filled & picture.inside, COLOURS["black"], COLOURS["black"]),
+    ):
         # A bar that reaches zero has no lower end on a logarithmic axis.
         below = np.minimum(picture.error, 0.999 * picture.density)
         ax.errorbar(
@@ -79,7 +87,7 @@ def _densities(ax: Axes, picture: TailPicture) -> None:
             yerr=[below[chosen], picture.error[chosen]],
             fmt="o",
             color=colour,
-            markerfacecolor="white",
+            markerfacecolor=face,
             zorder=2,
         )
     for name, (u, density) in picture.curves.items():
@@ -102,7 +110,7 @@ def _stability(ax: Axes, picture: TailPicture) -> None:
     letter(ax, "b", "exponent by window")
     reach = max(0.25, 4.0 * (picture.ci_high - picture.ci_low))
     colours = Normalize(picture.exponent - reach, picture.exponent + reach)
-    ax.set_facecolor("#E8E8E8")
+    ax.set_facecolor(PALE)
     mesh = ax.pcolormesh(
         picture.low_ends,
         picture.high_ends,
