@@ -813,25 +813,27 @@ class TableWriter:
         #: What the file's provenance will say: it may grow until the file is complete.
         self.details = dict(details)
         self._rows = 0
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> TableWriter:
-        temporary = self._stack.enter_context(atomic_path(self._path))
-        self._stack.push(lambda kind, *_: None if kind else _seal(temporary))
-        text = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
-        delta = [field.name for field in self._schema if pa.types.is_integer(field.type)]
-        self._writer = self._stack.enter_context(
-            pq.ParquetWriter(
-                temporary,
-                self._schema,
-                write_page_checksum=True,
-                write_statistics=False,
-                compression="none",
-                use_dictionary=text,
-                column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
-                store_schema=True,
+        # A full disk may refuse the first bytes already, which the writer writes when it is made.
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            stack.push(lambda kind, *_: None if kind else _seal(temporary))
+            text = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
+            delta = [field.name for field in self._schema if pa.types.is_integer(field.type)]
+            self._writer = stack.enter_context(
+                pq.ParquetWriter(
+                    temporary,
+                    self._schema,
+                    write_page_checksum=True,
+                    write_statistics=False,
+                    compression="none",
+                    use_dictionary=text,
+                    column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+                    store_schema=True,
+                )
             )
-        )
+            self._stack = stack.pop_all()
         return self
 
     def write(self, rows: pa.Table | pd.DataFrame | Mapping[str, Any]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from quasicrit.errors import TableError
@@ -160,3 +163,19 @@ def test_a_missing_column_or_file_is_named(tmp_path: Path) -> None:
     write_table(path, SCHEMA, events(), {})
     with pytest.raises(TableError, match="is missing"):
         read_table(path, SCHEMAS["activity"])
+
+
+def test_a_disk_that_is_full_before_the_first_byte_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr(pq, "ParquetWriter", full)
+    path = tmp_path / "events.parquet"
+    with (
+        pytest.raises(TableError, match=rf"^{re.escape(str(path))} cannot be written \(No space left on device\)"),
+        TableWriter(path, SCHEMA, {}),
+    ):
+        raise AssertionError("nothing to write into")
+    assert not list(tmp_path.iterdir())

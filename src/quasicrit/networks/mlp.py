@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -303,8 +305,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], content: str) -> Non
         with atomic_path(path) as temporary:
             save_file(dict(tensors), temporary, metadata=header)
     except SafetensorError as error:
+        known = re.search(r"\(os error (\d+)\)", str(error))
+        why = os.strerror(int(known[1])) if known else str(error)
         raise TableError(
-            f"{path} cannot be written ({error}): make room, or see that its folder is writable, and run again"
+            f"{path} cannot be written ({why}): make room, or see that its folder is writable, and run again"
         ) from error
 
 
