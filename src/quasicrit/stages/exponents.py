@@ -334,7 +334,9 @@ def _cutoff_rows(point: Point, moments: Mapping[str, np.ndarray], resamples: int
             value = float(table[0, column])
             known = math.isfinite(value)
             low, high = percentile_interval(table[1:, column]) if nets > 1 else (math.nan, math.nan)
-            spread = float(np.nanstd(table[1:, column])) if nets > 1 and known else math.nan
+            # A slope is infinite where a resample has no event of one length: then it has no standard error.
+            bounded = nets > 1 and known and not np.isinf(table[1:, column]).any()
+            spread = float(np.nanstd(table[1:, column])) if bounded else math.nan
             rows.append(
                 {
                     **_names(point),
@@ -343,7 +345,7 @@ def _cutoff_rows(point: Point, moments: Mapping[str, np.ndarray], resamples: int
                     "value": value if known else None,
                     "ci_low": float(low) if known and not lacking else None,
                     "ci_high": float(high) if known and not lacking else None,
-                    "error": spread if known and not lacking else None,
+                    "error": spread if math.isfinite(spread) and not lacking else None,
                     "n_events": int(cube["n"][row].sum()),
                     "n_censored": int(cube["n_censored"][row].sum()),
                     "n_nets": nets,

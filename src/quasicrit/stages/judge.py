@@ -182,7 +182,9 @@ def _exponent_claim(
                     f"(without an error of its own) {_apart(PAPER[name], point)}."
                 )
                 if not pd.isna(point.p_value):
-                    verb = "is rejected" if point.p_value <= 0.1 else "passes"
+                    verb = (
+                        "is rejected" if point.p_value <= 0.01 else "is in doubt" if point.p_value <= 0.1 else "passes"
+                    )
                     text += f" The power law {verb} on this window (p = {point.p_value:.2g})."
                 if point.activation == "linear":
                     text += " A linear net has no transition: W tests the estimators and the absence of drift only."
