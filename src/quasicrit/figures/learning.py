@@ -212,6 +212,7 @@ def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *
     names = [*(name for name in _LABELS if name in found), *sorted(found - set(_LABELS))]
     places = {name: -index for index, name in enumerate(names)}
     count = len(regimes)
+    several = len({key[2] for key, _ in regimes}) > 1
     ranked = [(key, rows[(rows["biases"] == kind) & (rows["outcome"] == "accuracy")]) for key, rows in regimes]
     if not any(own["spearman"].notna().any() for _, own in ranked):
         note(ax, f"no rank correlations for {kind} biases in this run")
@@ -231,7 +232,7 @@ def _ranking(ax: Axes, regimes: Sequence[tuple[Any, pd.DataFrame]], kind: str, *
             fmt=MARKERS[index % len(MARKERS)],
             color=_RUN_COLOURS[index % len(_RUN_COLOURS)],
             elinewidth=0.7,
-            label=f"{_name(key[0])}, L = {key[1]}, {_optimiser(key[2])}",
+            label=f"{_name(key[0])}, L = {key[1]}" + (f", {_optimiser(key[2])}" if several else ""),
         )
     for place in list(places.values())[1::2]:
         ax.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.6, lw=0, zorder=-5)
