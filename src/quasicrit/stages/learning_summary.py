@@ -82,6 +82,7 @@ def prediction_lines(contests: pd.DataFrame, ranking: pd.DataFrame, split: float
     )
     lines = [
         f"Does maximal susceptibility chi_m(L) order accuracies better than closeness to criticality? {counted} A tie is an interval that holds 0.",
+        "",
         f"Weak biases: sigma_b up to {split:g}, declared before the run. Differences of Spearman's rho with 95 % intervals, points and seeds resampled, the same",
         "draws for both; bold: the interval excludes 0.",
         "",
@@ -207,9 +208,11 @@ def advice_lines(advice: pd.DataFrame) -> list[str]:
     seeds = int(advice["seeds"].iloc[0])
     counts = advice["verdict"].astype(str).value_counts()
     lines = [
-        f"Test accuracy after equal budgets, each initialisation at the learning rate that is best for it on a fifth of the training samples, {seeds} fresh seeds; 95 % intervals",
-        f"over seeds and test samples. The advised orthogonal one is better in {counts.get('better', 0)}, not told apart in {counts.get('no difference', 0)}, worse in {counts.get('worse', 0)} comparisons",
-        "(bold: the interval of the paired difference excludes 0). A star: the best rate is the first or last of those tried.",
+        f"In test accuracy after equal budgets, each initialisation at its own best learning rate, the advised orthogonal one is better in {counts.get('better', 0)}, "
+        f"not told apart in {counts.get('no difference', 0)}, worse in {counts.get('worse', 0)} comparisons.",
+        "",
+        f"The rate is the one that is best on a fifth of the training samples; {seeds} fresh seeds; 95 % intervals over seeds and test samples. Bold: the interval of the paired "
+        "difference excludes 0. A star: the best rate is the first or last of those tried.",
         "",
         "| initialisation | " + " | ".join(f"{task}, L = {depth}" for task, depth in columns) + " |",
         "|---|" + "---|" * len(columns),
