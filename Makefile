@@ -86,14 +86,14 @@ lint: setup
 benchmarks: setup
 	@$(BIN)/python -m tests.benchmarks
 
-# The error bars and verdicts of the tail fits on processes with known answers: half an hour on two cores, resumable.
+# The error bars and verdicts of the tail fits on processes with known answers: half fifty minutes on two cores, resumable.
 calibrate: setup
 	@OMP_NUM_THREADS=1 $(SNAKEMAKE) --snakefile workflow/calibration.smk --cores $(CORES) --scheduler greedy \
 		--rerun-incomplete --quiet host reason
 	@$(BIN)/python -m tests.make_calibration_table
 	@echo "Every cell: results/calibration/calibration.md   Summary: docs/trust.md"
 
-# The universality classes on processes with known answers and on impostors: an hour on two cores, resumable.
+# The universality classes on processes with known answers and on impostors: fifty minutes on two cores, resumable.
 classes: setup
 	@OMP_NUM_THREADS=1 $(SNAKEMAKE) --cores $(CORES) --scheduler greedy --rerun-incomplete --quiet host reason \
 		--configfile config.yaml workflow/presets/classes.yaml --config results=results/reference -- \
@@ -142,4 +142,4 @@ faults: setup
 	@$(BIN)/python -m tests.faults --runs $(RUNS) --kills $(KILLS) --seed $(SEED)
 
 clean:
-	rm -rf $(VENV) .snakemake dist results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json* results/faults.md
+	rm -rf $(VENV) .snakemake dist results/*/ results/*.parquet results/summary.md results/benchmarks.md results/config.json* results/faults.md results/report.html

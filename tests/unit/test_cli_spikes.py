@@ -326,11 +326,11 @@ def test_without_pynwb_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynwb", None)
     assert main(["spikes", str(tmp_path / "a.nwb")]) == 2
-    assert 'pip install "quasicrit[nwb]"' in capsys.readouterr().err
+    assert "pip install pynwb" in capsys.readouterr().err
 
 
 def _nwb(path: Path, trains: SpikeTrains) -> Path:
-    pynwb = pytest.importorskip("pynwb", reason='pynwb is not installed (pip install "quasicrit[nwb]")')
+    pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed (pip install pynwb)")
     from datetime import UTC, datetime
 
     file = pynwb.NWBFile("simulated spikes", "test", datetime(2024, 1, 1, tzinfo=UTC))
@@ -369,7 +369,7 @@ def test_nwb(trains: SpikeTrains, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_what_is_no_nwb_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pynwb = pytest.importorskip("pynwb", reason='pynwb is not installed (pip install "quasicrit[nwb]")')
+    pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed (pip install pynwb)")
     path = tmp_path / "a.nwb"
     assert main(["spikes", str(path)]) == 2
     assert "there is no such file" in capsys.readouterr().err

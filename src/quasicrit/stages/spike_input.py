@@ -292,9 +292,7 @@ def _nwb_frame(path: str, intervals: str | None) -> _Spikes:
     try:
         from pynwb import NWBHDF5IO
     except ImportError:
-        raise TableError(
-            f'{path}: NWB files are read with pynwb, which is not installed; pip install "quasicrit[nwb]"'
-        ) from None
+        raise TableError(f"{path}: NWB files are read with pynwb, which is not installed; pip install pynwb") from None
     if not Path(path).is_file():
         raise TableError(f"{path}: there is no such file")
     try:
