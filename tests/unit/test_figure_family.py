@@ -293,7 +293,7 @@ def test_figures_and_captions_state_n_and_error_bars(drawn: Drawn) -> None:
         assert COUNTED.search(text), text
         assert BARS.search(text), text
     # The foot has the numbers themselves.
-    number = r"\d[\d,]* (fresh )?(networks|nets|seeds|events|realisations|signals)|networks a point: \d"
+    number = r"\d[\d,]* (fresh )?(networks|nets|seeds|events|avalanches|realisations|signals)|networks a point: \d"
     assert re.search(number, foot), foot
     # The caption says of every panel what it shows.
     named = set()
