@@ -25,8 +25,8 @@ CLAIMS: Mapping[str, tuple[str, str]] = {
     "P3": ("Under inputs networks are quasi-critical: a ridge of susceptibility, and cut-offs that stay finite.", "make figures"),
     "P4": ("Maximal susceptibility predicts learning better than closeness to the critical point.", "make figures"),
     "P5": ("Finite-size scaling finds universality classes: Barkhausen noise, directed percolation.", "make figures"),
-    "P6": ("Residual networks show avalanches with gamma near 2.", "make architectures"),
-    "P7": ("Networks can be engineered: initialisations by theory learn better.", "make initialisations"),
+    "P6": ("Residual networks show avalanches with gamma near 2.", "make figures"),
+    "P7": ("Networks can be engineered: initialisations by theory learn better.", "make figures"),
     "P8": ("The same equations hold for avalanches in living brains.", "make figures"),
 }  # fmt: skip
 _LIBRARIES = (
@@ -43,11 +43,12 @@ _LIBRARIES = (
     "seaborn",
 )
 _STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 1180px; margin: 1.5em auto; padding: 0 1.2em; }
+body { font: 14px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 1400px; margin: 1.5em auto; padding: 0 1.2em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 1.4em; }
 table { border-collapse: collapse; font-size: 12.5px; margin: .6em 0; }
 th, td { text-align: left; vertical-align: top; padding: .25em .7em .25em 0; border-bottom: 1px solid #e2e2e2; }
-th { border-bottom: 1.5px solid #777; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th { border-bottom: 1.5px solid #777; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.n { white-space: nowrap; }
+td p { margin: 0; }
 details { border-top: 1px solid #ccc; padding: .4em 0; } summary { cursor: pointer; font-weight: 600; padding: .2em 0; }
 code, pre { font: 12.5px/1.4 ui-monospace, monospace; } pre { background: #f6f6f6; padding: .8em; overflow-x: auto; }
 .wide { overflow-x: auto; }
@@ -120,7 +121,7 @@ def run_page(
             lines.append(
                 f"<p>Not made in this folder (<code>{html.escape(command)}</code> makes it); as it came with this version:</p>"
             )
-            lines.append(_details(Path(page).name, _markdown(_marked(Path(page), mark))))
+            lines.append(_details(f"docs/{Path(page).name}", _markdown(_marked(Path(page), mark))))
     text = yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     lines.append("<h2>Configuration</h2>" + _details("every key with its value", f"<pre>{html.escape(text)}</pre>"))
     _write(out, "The run", lines)
