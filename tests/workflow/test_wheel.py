@@ -100,10 +100,9 @@ def test_the_source_build_holds_what_a_run_needs_and_no_results(release: Path, t
     # Beside it: what is written about results, and what the build adds.
     assert held - wanted == {"PKG-INFO", ".gitignore", "results/README.md"}
     # Its workflow can be read and planned.
-    command = [
-        part.replace(str(REPOSITORY), str(tmp_path / NAME)) for part in snakemake(tmp_path / "run", "-n", "--quiet")
-    ]
-    planned = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    program, *arguments = snakemake(tmp_path / "run", "-n", "--quiet")
+    unpacked = [part.replace(str(REPOSITORY), str(tmp_path / NAME)) for part in arguments]
+    planned = subprocess.run([program, *unpacked], capture_output=True, text=True, check=False, timeout=120)
     assert planned.returncode == 0, planned.stdout + planned.stderr
 
 
