@@ -106,6 +106,32 @@ _MEMBER = [
 _TRUTH = _field("reason", pa.string(), "why a value is null, or empty")
 
 
+#: What evidence says, beside its grade.
+_REASONS = (
+    _field("statement", pa.string(), "what may be said"),
+    _field("reasons_for", pa.string(), "one sentence a line"),
+    _field("reasons_against", pa.string(), "one sentence a line"),
+    _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+)
+
+
+def _with_intervals(further: tuple[str, str], over: str) -> list[pa.Field]:
+    """The exponents, their relation and one ``further`` quantity (name, meaning), each with the ends of its interval."""
+    meanings = (
+        ("tau_s", "exponent of sizes"),
+        ("tau_d", "exponent of durations"),
+        ("gamma", "exponent of mean size by duration"),
+        ("difference", "gamma − (tau_d − 1)/(tau_s − 1)"),
+        further,
+    )
+    ends = (("", ""), ("_low", f", lower end of its 95 % interval ({over})"), ("_high", ", upper end"))
+    return [
+        _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
+        for name, meaning in meanings
+        for end, word in ends
+    ]
+
+
 def _schema(*fields: pa.Field) -> pa.Schema:
     return pa.schema(list(fields))
 
@@ -394,10 +420,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("verdict", _TEXT, "most probable class, or none"),
         _field("probability", pa.float64(), "its probability; null without exponents", nullable=True),
         _field("grade", _TEXT, "grade of the evidence: none, undecided, consistent with, supported, strong"),
-        _field("statement", pa.string(), "what may be said"),
-        _field("reasons_for", pa.string(), "one sentence a line"),
-        _field("reasons_against", pa.string(), "one sentence a line"),
-        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+        *_REASONS,
     ),
     "learning": _schema(
         _field("point_id", _TEXT, "point"),
@@ -572,21 +595,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             nullable=True,
         ),
         _field("accuracy", pa.float64(), "mean test accuracy of the networks, after training", nullable=True),
-        *(
-            _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
-            for name, meaning in (
-                ("tau_s", "exponent of sizes"),
-                ("tau_d", "exponent of durations"),
-                ("gamma", "exponent of mean size by duration"),
-                ("difference", "gamma − (tau_d − 1)/(tau_s − 1)"),
-                ("d_c", "cut-off duration ⟨d²⟩/⟨d⟩ of all complete events"),
-            )
-            for end, word in (
-                ("", ""),
-                ("_low", ", lower end of its 95 % interval (Student, over networks)"),
-                ("_high", ", upper end"),
-            )
-        ),
+        *_with_intervals(("d_c", "cut-off duration ⟨d²⟩/⟨d⟩ of all complete events"), over="Student, over networks"),
         _field(
             "verdict",
             _TEXT,
@@ -608,10 +617,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             nullable=True,
         ),
         _field("grade", _TEXT, "grade of the evidence, of the own signal by the main variant; none elsewhere"),
-        _field("statement", pa.string(), "what may be said"),
-        _field("reasons_for", pa.string(), "one sentence a line"),
-        _field("reasons_against", pa.string(), "one sentence a line"),
-        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+        *_REASONS,
         _TRUTH,
     ),
     "populations": _schema(
@@ -625,20 +631,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("window_low", pa.int32(), "smallest duration of the window", "bins"),
         _field("window_high", pa.int32(), "largest duration of the window", "bins"),
         _field("n_events", pa.int64(), "complete avalanches"),
-        *(
-            _field(f"{name}{end}", pa.float64(), f"{meaning}{word}", nullable=True)
-            for name, meaning in (
-                ("tau_s", "exponent of sizes"),
-                ("tau_d", "exponent of durations"),
-                ("gamma", "exponent of mean size by duration"),
-                ("difference", "gamma − (tau_d − 1)/(tau_s − 1)"),
-                ("m", "branching ratio in steps of 4 ms, by multistep regression"),
-            )
-            for end, word in (
-                ("", ""),
-                ("_low", ", lower end of its 95 % interval (over blocks or segments)"),
-                ("_high", ", upper end"),
-            )
+        *_with_intervals(
+            ("m", "branching ratio in steps of 4 ms, by multistep regression"), over="over blocks or segments"
         ),
         _field(
             "naive_m",
@@ -652,10 +646,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("controls", pa.int32(), "shuffled recordings that went through the same code"),
         _field("controls_rejected", pa.int32(), "of them rejected"),
         _field("grade", _TEXT, "grade of the evidence"),
-        _field("statement", pa.string(), "what may be said"),
-        _field("reasons_for", pa.string(), "one sentence a line"),
-        _field("reasons_against", pa.string(), "one sentence a line"),
-        _field("reasons_open", pa.string(), "what is undecided or was not tested, one sentence a line"),
+        *_REASONS,
         _TRUTH,
     ),
     "population_curves": _schema(

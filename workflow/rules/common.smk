@@ -307,11 +307,8 @@ def class_windows():
 
 def recording_files(population):
     """The file that a population is read from, if it is."""
-    return [
-        POPULATIONS[population][key]
-        for key in ("file",)
-        if key in POPULATIONS[population]
-    ]
+    entry = POPULATIONS[population]
+    return [entry["file"]] if "file" in entry else []
 
 
 def raster_block():
